@@ -1,0 +1,1 @@
+//! Makes an flist and its packs from a directory or a tar.

@@ -1,0 +1,1 @@
+//! The bytes of an flist: what is laid where, read and written.

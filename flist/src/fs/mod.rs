@@ -1,0 +1,1 @@
+//! The file system an image makes, without FUSE: attributes, listings, reads.

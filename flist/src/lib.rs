@@ -1,0 +1,16 @@
+//! The flist format, the stores its contents come from, and the file system they make.
+//!
+//! `id <- chunk <- store`, `id <- format`, `{id, format} <- image`, `{image, store} <- fs <- fuse`.
+#![forbid(unsafe_code)]
+
+pub mod chunk;
+pub mod format;
+pub mod fs;
+#[cfg(feature = "fuse")]
+pub mod fuse;
+pub mod id;
+pub mod image;
+pub mod store;
+
+#[cfg(feature = "build")]
+pub mod build;

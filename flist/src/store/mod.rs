@@ -1,0 +1,1 @@
+//! Where contents come from: stores, mirrors, caches, and the fetcher above them.

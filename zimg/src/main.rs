@@ -1,0 +1,2 @@
+//! zimg.
+fn main() {}
