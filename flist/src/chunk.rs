@@ -43,7 +43,9 @@ pub enum Corrupt {
         got: ChunkId,
     },
     /// The stored bytes are what the flist records, but do not decompress to the recorded length.
-    #[error("chunk {id}: does not decompress to its recorded {want} bytes; the flist was built wrong")]
+    #[error(
+        "chunk {id}: does not decompress to its recorded {want} bytes; the flist was built wrong"
+    )]
     Frame {
         /// The chunk.
         id: ChunkId,

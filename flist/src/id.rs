@@ -86,7 +86,8 @@ fn parse_hex(text: &str) -> Result<[u8; ID_LEN], BadId> {
     let mut out = [0; ID_LEN];
     for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
         let &[high, low] = pair else { return Err(bad) };
-        let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or(bad);
+        let digit =
+            |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or(bad);
         *byte = digit(high)? << 4 | digit(low)?;
     }
     Ok(out)
@@ -105,7 +106,8 @@ mod tests {
 
     #[test]
     fn bad_hex_is_refused() {
-        for text in ["", "ab", &"g".repeat(64), &"a".repeat(63), &"a".repeat(65), &"ä".repeat(32)] {
+        for text in ["", "ab", &"g".repeat(64), &"a".repeat(63), &"a".repeat(65), &"ä".repeat(32)]
+        {
             assert!(text.parse::<RootHash>().is_err(), "{text}");
         }
     }
