@@ -1,2 +1,4 @@
 //! init.
+mod net;
+mod sys;
 fn main() {}

@@ -1,0 +1,103 @@
+//! The node's network: from kernel arguments and bare links to an address that is kept for life.
+//!
+//! [`up`] raises the links, asks on all of them at once and configures the first that has an
+//! address; [`keep`] renews the lease for as long as the node runs. Both speak to the kernel by
+//! sockets only, so neither needs `/proc` or `/sys`.
+
+pub(crate) mod error;
+pub(crate) mod lease;
+pub(crate) mod link;
+pub(crate) mod netlink;
+pub(crate) mod spec;
+
+pub(crate) use error::NetError;
+pub(crate) use lease::{Lease, Route, Times};
+pub(crate) use link::{IfName, Mac, NicReport};
+pub(crate) use spec::{NetConfig, SpecError};
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// Where a line about the network's progress goes.
+pub(crate) type Log<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// The interface that carries the node, and all that was learnt with its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Up {
+    /// The interface's name.
+    pub(crate) interface: IfName,
+    /// The interface's index.
+    pub(crate) index: u32,
+    /// Its hardware address.
+    pub(crate) mac: Mac,
+    /// The hardware address burnt into it, where the kernel tells one.
+    pub(crate) permanent_mac: Option<Mac>,
+    /// Its driver's name, where the kernel tells one.
+    pub(crate) driver: Option<String>,
+    /// Its speed in Mb/s, where the driver knows it.
+    pub(crate) speed: Option<u32>,
+    /// Its addresses.
+    pub(crate) addresses: Vec<Address>,
+    /// The default route's gateway.
+    pub(crate) gateway: Option<IpAddr>,
+    /// All routes, the default route among them.
+    pub(crate) routes: Vec<Route>,
+    /// DNS servers in the order to ask them: the command line's, then the lease's.
+    pub(crate) dns: Vec<IpAddr>,
+    /// Search domains.
+    pub(crate) search: Vec<String>,
+    /// The node's name: the command line's, else the lease's.
+    pub(crate) hostname: Option<String>,
+    /// The link's MTU.
+    pub(crate) mtu: u32,
+    /// NTP servers in the order to ask them.
+    pub(crate) ntp: Vec<IpAddr>,
+    /// The lease, where the address came by DHCP.
+    pub(crate) lease: Option<Lease>,
+    /// How the address was come by.
+    pub(crate) how: How,
+    /// How long the first carrier was waited for.
+    pub(crate) link_wait: Duration,
+    /// How long the address was waited for after that.
+    pub(crate) address_wait: Duration,
+}
+
+/// An address with its network's prefix length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// The address.
+    pub(crate) ip: IpAddr,
+    /// The length of its network's prefix.
+    pub(crate) prefix: u8,
+}
+
+/// How an address was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// A DHCPv4 server granted it.
+    Dhcp,
+    /// The command line says it.
+    Static,
+}
+
+impl Up {
+    /// The node's IPv4 address, where it has one.
+    pub(crate) fn ipv4(&self) -> Option<Ipv4Addr> {
+        self.addresses.iter().find_map(|a| match a.ip {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        })
+    }
+}
+
+/// The text of `/etc/resolv.conf` for `up`: at most the three servers that resolvers read.
+pub(crate) fn resolv_conf(up: &Up) -> String {
+    let mut text = String::from("# Written by zimg from the boot's network set-up.\n");
+    if !up.search.is_empty() {
+        text += &format!("search {}\n", up.search.join(" "));
+    }
+    for server in up.dns.iter().take(3) {
+        text += &format!("nameserver {server}\n");
+    }
+    text
+}

@@ -1,0 +1,154 @@
+//! The kernel's network tables over rtnetlink: links, addresses and routes, and news of links.
+
+pub(crate) mod links;
+pub(crate) mod routes;
+mod wire;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use linux_raw_sys::netlink::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, RTMGRP_LINK,
+};
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use links::Link;
+use wire::{Message, Received, messages};
+
+/// The largest datagram the kernel sends in a dump.
+const DATAGRAM_MAX: usize = 32 * 1024;
+/// How often a dump that changed under our eyes is begun again.
+const DUMP_TRIES: usize = 16;
+
+/// A socket for requests.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+}
+
+impl Netlink {
+    /// Opens one.
+    pub(crate) fn open() -> Result<Self, Errno> {
+        Ok(Self { socket: open(SocketFlags::CLOEXEC, 0)?, sequence: 0 })
+    }
+
+    /// Sends `message` and waits for the kernel's yes or no.
+    fn request(&mut self, message: Message) -> Result<(), Errno> {
+        self.exchange(message, |_| {}).map(|_interrupted| ())
+    }
+
+    /// Sends `message`, which asks for a dump, and hands each answer to `take`. A dump that was
+    /// interrupted by a change is asked for again, after `reset`.
+    fn dump<T>(
+        &mut self,
+        message: &Message,
+        take: impl Fn(Received<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Errno> {
+        for _ in 0..DUMP_TRIES {
+            let mut found = Vec::new();
+            let interrupted =
+                self.exchange(message.clone(), |answer| found.extend(take(answer)))?;
+            if !interrupted {
+                return Ok(found);
+            }
+        }
+        Err(Errno::INTR)
+    }
+
+    /// Sends `message` and reads to the end of its answer; whether that was interrupted.
+    fn exchange(
+        &mut self,
+        message: Message,
+        mut take: impl FnMut(Received<'_>),
+    ) -> Result<bool, Errno> {
+        self.sequence = self.sequence.wrapping_add(1);
+        rustix::net::send(&self.socket, &message.finish(self.sequence), SendFlags::empty())?;
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        let mut interrupted = false;
+        loop {
+            let datagram = receive(self.socket.as_fd(), &mut buffer)?;
+            for answer in messages(datagram).filter(|m| m.sequence == self.sequence) {
+                interrupted |= u32::from(answer.flags) & NLM_F_DUMP_INTR != 0;
+                match u32::from(answer.kind) {
+                    NLMSG_DONE => return Ok(interrupted),
+                    NLMSG_ERROR => return status(answer.body).map(|()| interrupted),
+                    _ => take(answer),
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Netlink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// News of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It is new or has changed.
+    Changed(Link),
+    /// It is gone.
+    Gone(u32),
+}
+
+/// A socket that hears of every change to a link.
+#[derive(Debug)]
+pub(crate) struct LinkEvents {
+    socket: OwnedFd,
+}
+
+impl LinkEvents {
+    /// Opens one; nothing that happens from here on is missed.
+    pub(crate) fn open() -> Result<Self, Errno> {
+        Ok(Self { socket: open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, RTMGRP_LINK)? })
+    }
+
+    /// What has happened; `None` where so much did that some of it is lost and all links must be
+    /// listed again.
+    pub(crate) fn read(&self) -> Result<Option<Vec<News>>, Errno> {
+        let mut news = Vec::new();
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        loop {
+            match receive(self.socket.as_fd(), &mut buffer) {
+                Ok(datagram) => news.extend(messages(datagram).filter_map(links::news)),
+                Err(Errno::AGAIN) => return Ok(Some(news)),
+                Err(Errno::NOBUFS) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsFd for LinkEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn open(flags: SocketFlags, groups: u32) -> Result<OwnedFd, Errno> {
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    Ok(socket)
+}
+
+fn receive<'b>(socket: BorrowedFd<'_>, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    let (len, _) =
+        rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()))?;
+    Ok(buffer.get(..len).unwrap_or_default())
+}
+
+/// The verdict in an NLMSG_ERROR: zero is yes.
+fn status(body: &[u8]) -> Result<(), Errno> {
+    let code = wire::u32_at(body, 0).ok_or(Errno::BADMSG)?.cast_signed();
+    if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code.wrapping_neg())) }
+}
+
+/// The flags of a request that changes something.
+const CHANGE: u16 = (NLM_F_REQUEST | NLM_F_ACK) as u16;
+/// The flags of a request that lists something.
+const LIST: u16 = (NLM_F_REQUEST | NLM_F_DUMP) as u16;

@@ -1,0 +1,3 @@
+//! Every `unsafe` of this program, behind safe functions.
+
+pub(crate) mod net;
