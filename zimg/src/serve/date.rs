@@ -1,0 +1,137 @@
+//! HTTP dates (`Sun, 06 Nov 1994 08:49:37 GMT`) and log stamps, from and to seconds since 1970.
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+const DAY: i64 = 86_400;
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+struct Civil {
+    year: i64,
+    month: usize,
+    day: i64,
+}
+
+/// Days since 1970 to a date, by Howard Hinnant's `civil_from_days`.
+fn civil(days: i64) -> Civil {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = usize::try_from((from_march + 2) % 12).unwrap_or(0);
+    Civil { year: year_of_era + era * 400 + i64::from(month < 2), month, day }
+}
+
+/// A date to days since 1970, `civil`'s inverse; `month` counts from 0.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month < 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 10) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year - 719_468
+}
+
+/// Seconds since 1970, now.
+pub(super) fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|d| i64::try_from(d.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+fn clock(seconds: i64) -> String {
+    let of_day = seconds.rem_euclid(DAY);
+    format!("{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)
+}
+
+/// The form that HTTP's `Date` and `Last-Modified` have.
+pub(super) fn http(seconds: i64) -> String {
+    let days = seconds.div_euclid(DAY);
+    let Civil { year, month, day } = civil(days);
+    let weekday = usize::try_from(days.rem_euclid(7)).unwrap_or(0);
+    format!(
+        "{}, {day:02} {} {year:04} {} GMT",
+        DAYS.get(weekday).unwrap_or(&""),
+        MONTHS.get(month).unwrap_or(&""),
+        clock(seconds)
+    )
+}
+
+/// RFC 3339, as log lines have it.
+pub(super) fn stamp(seconds: i64) -> String {
+    let Civil { year, month, day } = civil(seconds.div_euclid(DAY));
+    format!("{year:04}-{:02}-{day:02}T{}Z", month + 1, clock(seconds))
+}
+
+/// Seconds since 1970 of an HTTP date. The two obsolete forms are not read: a condition that
+/// carries them is as if it was not there, which is always safe.
+pub(super) fn parse(text: &str) -> Option<i64> {
+    let (weekday, rest) = text.split_once(", ")?;
+    let mut words = rest.split(' ');
+    let day = number(words.next(), 2, 1..32)?;
+    let name = words.next()?;
+    let month = MONTHS.iter().position(|m| *m == name)?;
+    let year = number(words.next(), 4, 0..10_000)?;
+    let mut time = words.next()?.split(':');
+    let hour = number(time.next(), 2, 0..24)?;
+    let minute = number(time.next(), 2, 0..60)?;
+    let second = number(time.next(), 2, 0..61)?;
+    let ended = time.next().is_none() && words.next() == Some("GMT") && words.next().is_none();
+    let days = days(year, i64::try_from(month).ok()?, day);
+    (ended && DAYS.contains(&weekday)).then_some(days * DAY + hour * 3600 + minute * 60 + second)
+}
+
+fn number(word: Option<&str>, digits: usize, within: Range<i64>) -> Option<i64> {
+    let word = word.filter(|w| w.len() == digits && w.bytes().all(|b| b.is_ascii_digit()))?;
+    word.parse().ok().filter(|n| within.contains(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_example_of_rfc_9110() {
+        assert_eq!(http(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http(-1), "Wed, 31 Dec 1969 23:59:59 GMT");
+        assert_eq!(stamp(951_782_400), "2000-02-29T00:00:00Z");
+    }
+
+    #[test]
+    fn other_text_is_no_date() {
+        for text in [
+            "",
+            "Sun, ",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, +6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT x",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn there_and_back(seconds in -10_000_000_000_i64..200_000_000_000) {
+            prop_assert_eq!(parse(&http(seconds)), Some(seconds));
+        }
+
+        #[test]
+        fn garbage_never_panics(text: String) {
+            let _ = parse(&text);
+        }
+    }
+}
