@@ -1,6 +1,8 @@
 //! An image: tables that have been validated as a whole. Whoever holds an [`Image`] may follow any
 //! index in it; every walk ends, every read is answered from within the content space.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod arbitrary;
 mod limits;
 mod tables;
 mod validate;
