@@ -1,1 +1,7 @@
-//! tests.
+//! What runs the built programs: virtual machines, networks of their own, Debian roots, servers.
+//! Tests and benchmarks are sentences over these.
+
+pub mod lab;
+pub mod out;
+pub mod root;
+pub mod vm;

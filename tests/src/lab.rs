@@ -1,0 +1,98 @@
+//! A network of one's own, and what is served in it. Nothing in it reaches the world, and no port
+//! in it is taken.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::out;
+use crate::root::run;
+
+/// A network namespace that the calling thread, and all it starts, is in from now on.
+pub struct Lab {
+    name: String,
+}
+
+impl Lab {
+    /// Makes one with its loopback interface up, and moves the calling thread into it.
+    ///
+    /// # Errors
+    /// When the user is not root.
+    pub fn enter() -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("zimg-{}-{count}", std::process::id());
+        run(Command::new("ip").args(["netns", "add", &name])).context("this needs root")?;
+        let lab = Self { name };
+        run(Command::new("ip").args(["-n", &lab.name, "link", "set", "lo", "up"]))?;
+        let namespace = File::open(Path::new("/run/netns").join(&lab.name))?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        Ok(lab)
+    }
+
+    /// Its name for `ip netns`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // What fails here leaves a name behind and harms nobody.
+        let _ = run(Command::new("ip").args(["netns", "del", &self.name]));
+    }
+}
+
+/// A running `zimg serve`; killed when dropped.
+pub struct Server {
+    child: Child,
+    /// What a node boots from: URL of the first flist found, and its root hash.
+    pub arguments: String,
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    pub url: String,
+}
+
+impl Server {
+    /// Serves `dir` at `listen`.
+    ///
+    /// # Errors
+    /// When it does not start, or `dir` holds no flist.
+    pub fn start(dir: &Path, listen: &str) -> anyhow::Result<Self> {
+        let mut child = Command::new(out::built("zimg")?)
+            .args(["serve", "--quiet", "--listen", listen])
+            .arg(dir)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().context("zimg serve has no output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let url = lines.next().context("zimg serve printed nothing")??;
+        let mut server = Self { child, arguments: String::new(), url };
+        for line in lines.by_ref() {
+            let line = line?;
+            if let Some(at) = line.find("zimg.url=") {
+                server.arguments = line[at..].to_string();
+                break;
+            }
+        }
+        Ok(server)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only for a server that has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
