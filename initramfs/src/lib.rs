@@ -1,1 +1,171 @@
-//! initramfs.
+//! Assembles zimg's initramfs: PID 1, kernel modules with all they depend on, configuration and
+//! other files, as a zstd-compressed newc cpio. The same inputs give the same bytes.
+
+mod archive;
+mod compress;
+mod decompress;
+mod elf;
+mod error;
+mod kernel;
+mod modinfo;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use archive::Archive;
+use elf::Elf;
+pub use elf::ElfError;
+pub use error::Error;
+pub use kernel::VM_MODULES;
+use kernel::{Chosen, Kernel};
+
+/// Directories that PID 1 mounts on or writes to.
+const DIRS: [&str; 7] = ["dev", "etc/zimg", "proc", "run", "sys", "sysroot", "tmp"];
+
+/// Nodes that the kernel and PID 1 need before devtmpfs is there.
+const DEVICES: [(&str, u32, (u32, u32)); 3] =
+    [("dev/console", 0o600, (5, 1)), ("dev/kmsg", 0o600, (1, 11)), ("dev/null", 0o666, (1, 3))];
+
+/// The first configuration file's number; the next ones count on.
+const FIRST_CONFIG: usize = 10;
+
+/// What an initramfs is to hold.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The program that becomes /init: a static ELF executable.
+    pub init: PathBuf,
+    /// A kernel's modules, if any are wanted.
+    pub kernel_modules: Option<PathBuf>,
+    /// Modules by name.
+    pub modules: Vec<String>,
+    /// Whether the modules of [`VM_MODULES`] come along.
+    pub vm_modules: bool,
+    /// Files for /etc/zimg, in the order in which they are to be read.
+    pub config: Vec<PathBuf>,
+    /// Other files: where each is found, and its path in the initramfs.
+    pub add: Vec<(PathBuf, String)>,
+}
+
+/// An initramfs, ready to be written.
+#[derive(Debug)]
+pub struct Initramfs {
+    /// The image: one zstd frame.
+    pub image: Vec<u8>,
+    /// Length of the cpio archive in it.
+    pub plain_len: usize,
+    /// Names of the modules it carries.
+    pub modules: Vec<String>,
+    /// Modules of the VM list that this kernel has in no form.
+    pub absent: Vec<String>,
+}
+
+/// Assembles the initramfs that `plan` describes.
+pub fn assemble(plan: &Plan) -> Result<Initramfs, Error> {
+    let mut archive = Archive::new();
+    for dir in DIRS {
+        archive.dir(dir)?;
+    }
+    for (path, permissions, number) in DEVICES {
+        archive.char_device(path, permissions, number)?;
+    }
+    archive.file("init", 0o755, read_init(&plan.init)?)?;
+    for (number, file) in (FIRST_CONFIG..).zip(&plan.config) {
+        archive.file(&config_path(number, file)?, 0o644, read(file)?)?;
+    }
+    for (file, path) in &plan.add {
+        archive.file(path, permissions(file)?, read(file)?)?;
+    }
+    let (modules, absent) = match choose(plan)? {
+        None => (Vec::new(), Vec::new()),
+        Some((kernel, chosen)) => add_modules(&mut archive, kernel.release(), chosen)?,
+    };
+    let plain = archive.to_newc()?;
+    let image = compress::compress(&plain).map_err(Error::Compress)?;
+    Ok(Initramfs { image, plain_len: plain.len(), modules, absent })
+}
+
+/// Writes the image by a temporary file beside `path`: either all of it is there, or what was
+/// there before.
+pub fn write(image: &[u8], path: &Path) -> Result<(), Error> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let land = || {
+        let mut file = tempfile::Builder::new()
+            .prefix(".initramfs-")
+            .permissions(fs::Permissions::from_mode(0o644))
+            .tempfile_in(dir)?;
+        file.write_all(image)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    land().map_err(Error::writing(path))
+}
+
+fn choose(plan: &Plan) -> Result<Option<(Kernel, Chosen)>, Error> {
+    if plan.modules.is_empty() && !plan.vm_modules {
+        return Ok(None);
+    }
+    let kernel = Kernel::open(plan.kernel_modules.as_ref().ok_or(Error::NoKernel)?)?;
+    let chosen = kernel.choose(&plan.modules, plan.vm_modules)?;
+    Ok(Some((kernel, chosen)))
+}
+
+/// Adds the modules and their index files; gives their names, and those that are absent.
+fn add_modules(
+    archive: &mut Archive,
+    release: &str,
+    chosen: Chosen,
+) -> Result<(Vec<String>, Vec<String>), Error> {
+    let base = format!("lib/modules/{release}");
+    for (index, text) in [
+        ("modules.alias", chosen.alias()),
+        ("modules.dep", chosen.dep()),
+        ("modules.softdep", chosen.softdep()),
+    ] {
+        archive.file(&format!("{base}/{index}"), 0o644, text.into_bytes())?;
+    }
+    let mut names = Vec::new();
+    for (name, module) in chosen.modules {
+        archive.file(&format!("{base}/{}", module.path), 0o644, module.data)?;
+        names.push(name);
+    }
+    Ok((names, chosen.absent))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(Error::reading(path))
+}
+
+/// A file anyone may execute stays so; nothing else of the build machine's modes is kept.
+fn permissions(path: &Path) -> Result<u32, Error> {
+    let mode = fs::metadata(path).map_err(Error::reading(path))?.permissions().mode();
+    Ok(if mode & 0o111 == 0 { 0o644 } else { 0o755 })
+}
+
+fn read_init(path: &Path) -> Result<Vec<u8>, Error> {
+    let program = read(path)?;
+    let bad = |why: String| Error::BadInit { path: path.to_owned(), why };
+    match Elf::new(&program).and_then(|elf| elf.is_dynamic()) {
+        Ok(false) => Ok(program),
+        Ok(true) => Err(bad("it needs a dynamic loader; build it for a musl target".to_owned())),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+fn config_path(number: usize, file: &Path) -> Result<String, Error> {
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).ok_or_else(|| Error::BadPath {
+        path: file.display().to_string(),
+        why: "names no configuration file",
+    })?;
+    Ok(format!("etc/zimg/{number}-{stem}.conf"))
+}
+
+/// The lines as one text, each with its newline.
+pub(crate) fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| line + "\n").collect()
+}
