@@ -4,16 +4,22 @@
 //! address; [`keep`] renews the lease for as long as the node runs. Both speak to the kernel by
 //! sockets only, so neither needs `/proc` or `/sys`.
 
+mod apply;
+mod arp;
+mod dhcp;
 pub(crate) mod error;
-pub(crate) mod lease;
 pub(crate) mod link;
-pub(crate) mod netlink;
+mod netlink;
+mod nic;
+mod socket;
 pub(crate) mod spec;
+mod up;
 
+pub(crate) use dhcp::lease::{Lease, Route, Times};
 pub(crate) use error::NetError;
-pub(crate) use lease::{Lease, Route, Times};
 pub(crate) use link::{IfName, Mac, NicReport};
 pub(crate) use spec::{NetConfig, SpecError};
+pub(crate) use up::up;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -56,6 +62,8 @@ pub(crate) struct Up {
     pub(crate) lease: Option<Lease>,
     /// How the address was come by.
     pub(crate) how: How,
+    /// What the command line says, which goes before what a lease says.
+    pub(crate) said: Said,
     /// How long the first carrier was waited for.
     pub(crate) link_wait: Duration,
     /// How long the address was waited for after that.
@@ -80,6 +88,19 @@ pub(crate) enum How {
     Static,
 }
 
+/// What the command line says of an interface besides its address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// The node's name.
+    pub(crate) hostname: Option<String>,
+    /// DNS servers.
+    pub(crate) dns: Vec<IpAddr>,
+    /// NTP servers.
+    pub(crate) ntp: Vec<IpAddr>,
+    /// The MTU.
+    pub(crate) mtu: Option<u32>,
+}
+
 impl Up {
     /// The node's IPv4 address, where it has one.
     pub(crate) fn ipv4(&self) -> Option<Ipv4Addr> {
@@ -101,3 +122,6 @@ pub(crate) fn resolv_conf(up: &Up) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,3 +160,10 @@ fn check(result: c_int) -> Result<(), Errno> {
     let code = std::io::Error::last_os_error().raw_os_error();
     Err(code.map_or(Errno::IO, Errno::from_raw_os_error))
 }
+
+/// Moves this thread into a network namespace of its own, empty but for a loopback that is down.
+#[cfg(test)]
+pub(crate) fn unshare_network() -> Result<(), Errno> {
+    // SAFETY: only the network namespace changes: no descriptor, memory or signal is touched.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
+}

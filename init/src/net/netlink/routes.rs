@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::wire::Message;
 use super::{CHANGE, Netlink};
-use crate::net::lease::Route;
+use crate::net::dhcp::lease::Route;
 
 /// An address on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

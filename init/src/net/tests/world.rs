@@ -1,0 +1,144 @@
+//! Namespaces, cables and DHCP servers for the tests.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::net::{self, NetConfig, NetError, Up};
+use crate::sys;
+
+/// A network namespace, which is gone when this is.
+pub(super) struct Namespace(File);
+
+impl Namespace {
+    /// A new one with the loopback down.
+    pub(super) fn new() -> Self {
+        let make = || {
+            sys::net::unshare_network()
+                .expect("these tests make network namespaces: run them as root");
+            File::open("/proc/thread-self/ns/net").expect("own network namespace")
+        };
+        Self(thread::spawn(make).join().expect("namespace"))
+    }
+
+    /// Runs `work` on a thread inside.
+    pub(super) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
+                    .expect("entering a network namespace");
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Runs a command inside and gives what it prints; it must succeed.
+    pub(super) fn run(&self, line: &str) -> String {
+        let mut words = line.split_whitespace();
+        let program = words.next().expect("a command");
+        let output = self.enter(|| Command::new(program).args(words).output().expect(program));
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{line}: {errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Lays a cable between `name` here and `peer` in `other`; both ends are down.
+    pub(super) fn cable(&self, name: &str, other: &Self, peer: &str) {
+        let path = format!("/proc/{}/fd/{}", std::process::id(), other.0.as_raw_fd());
+        self.run(&format!("ip link add {name} type veth peer name {peer} netns {path}"));
+    }
+
+    /// Brings the network up inside, within `patience`.
+    pub(super) fn up(&self, args: &[&str], patience: Duration) -> Result<Up, NetError> {
+        let config = config(args);
+        let log = |line: &str| eprintln!("net: {line}");
+        self.enter(|| net::up(&config, Instant::now() + patience, &log))
+    }
+}
+
+/// The network's configuration by these kernel arguments.
+pub(super) fn config(args: &[&str]) -> NetConfig {
+    let split = |arg: &&str| match arg.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => ((*arg).to_owned(), None),
+    };
+    NetConfig::parse(&args.iter().map(split).collect::<Vec<_>>()).expect("kernel arguments")
+}
+
+/// A DHCP server, stopped when this is dropped.
+pub(super) struct Server {
+    child: Child,
+    log: Arc<(Mutex<String>, Condvar)>,
+}
+
+impl Server {
+    /// Starts dnsmasq in `namespace` on `interface`, which gets `address` (with its prefix
+    /// length), with further options, one a word.
+    pub(super) fn start(namespace: &Namespace, interface: &str, address: &str, more: &str) -> Self {
+        namespace.run(&format!("ip address replace {address} dev {interface}"));
+        namespace.run(&format!("ip link set {interface} up"));
+        Self::restart(namespace, interface, more)
+    }
+
+    /// Starts dnsmasq on an interface that has its address already.
+    pub(super) fn restart(namespace: &Namespace, interface: &str, more: &str) -> Self {
+        let child = namespace.enter(|| {
+            Command::new("dnsmasq")
+                .args(
+                    "--keep-in-foreground --conf-file=/dev/null --port=0 --no-ping --log-dhcp"
+                        .split(' '),
+                )
+                .args(
+                    "--log-facility=- --user=root --bind-interfaces --leasefile-ro --pid-file="
+                        .split(' '),
+                )
+                .arg(format!("--interface={interface}"))
+                .args(more.split_whitespace())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("dnsmasq (package dnsmasq-base)")
+        });
+        let mut server = Self { child, log: Arc::default() };
+        let stderr = BufReader::new(server.child.stderr.take().expect("dnsmasq's log"));
+        let log = Arc::clone(&server.log);
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                let mut text = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+                text.push_str(&line);
+                text.push('\n');
+                log.1.notify_all();
+            }
+        });
+        server.wait_for("sockets bound exclusively");
+        server
+    }
+
+    /// Waits until the server has logged `text`, and gives the log.
+    pub(super) fn wait_for(&self, text: &str) -> String {
+        let log = self.log.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = |log: &mut String| !log.contains(text);
+        let (log, waited) = self
+            .log
+            .1
+            .wait_timeout_while(log, Duration::from_secs(20), missing)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "dnsmasq never said {text:?}:\n{log}");
+        log.clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _already_gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
