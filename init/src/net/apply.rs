@@ -105,7 +105,7 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// Puts `new` in the place of `old` on the same link.
+/// Puts `new` in the place of `old` on the same link; where that fails, `old` is put back.
 pub(super) fn replace(
     netlink: &mut Netlink,
     old: &Up,
@@ -125,7 +125,10 @@ pub(super) fn replace(
     {
         log(&format!("removing {} from {}: {error}", net.address, old.interface));
     }
-    apply(netlink, new, old.mtu, log)
+    apply(netlink, new, old.mtu, log).or_else(|refused| {
+        apply(netlink, old, new.mtu, log)?;
+        Err(refused)
+    })
 }
 
 /// Tells the link's neighbours who has the address now.

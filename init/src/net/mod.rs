@@ -8,6 +8,7 @@ mod apply;
 mod arp;
 mod dhcp;
 pub(crate) mod error;
+mod keep;
 pub(crate) mod link;
 mod netlink;
 mod nic;
@@ -17,12 +18,13 @@ mod up;
 
 pub(crate) use dhcp::lease::{Lease, Route, Times};
 pub(crate) use error::NetError;
+pub(crate) use keep::keep;
 pub(crate) use link::{IfName, Mac, NicReport};
 pub(crate) use spec::{NetConfig, SpecError};
 pub(crate) use up::up;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where a line about the network's progress goes.
 pub(crate) type Log<'a> = &'a (dyn Fn(&str) + Sync);
@@ -64,6 +66,8 @@ pub(crate) struct Up {
     pub(crate) how: How,
     /// What the command line says, which goes before what a lease says.
     pub(crate) said: Said,
+    /// When it was granted or taken.
+    pub(crate) since: Instant,
     /// How long the first carrier was waited for.
     pub(crate) link_wait: Duration,
     /// How long the address was waited for after that.

@@ -262,7 +262,12 @@ impl Nic {
     }
 
     /// What the node will be, with the address that was granted.
-    pub(super) fn outcome(&self, nameservers: &[IpAddr], speed: Option<u32>) -> Option<Up> {
+    pub(super) fn outcome(
+        &self,
+        now: Instant,
+        nameservers: &[IpAddr],
+        speed: Option<u32>,
+    ) -> Option<Up> {
         let grant = self.granted.clone()?;
         let request = &self.request;
         let said = Said {
@@ -289,6 +294,7 @@ impl Nic {
             lease: None,
             how: How::Static,
             said,
+            since: now,
             link_wait: Duration::ZERO,
             address_wait: Duration::ZERO,
         };
@@ -332,7 +338,7 @@ impl Nic {
 }
 
 /// A random number; early in the boot, one that is merely unlikely to be another node's.
-fn seed(mac: Mac) -> Result<u32, Errno> {
+pub(super) fn seed(mac: Mac) -> Result<u32, Errno> {
     let mut bytes = [0; 4];
     getrandom(&mut bytes, GetRandomFlags::INSECURE)?;
     let [_, _, a, b, c, d] = mac.0;

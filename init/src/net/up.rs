@@ -140,8 +140,9 @@ impl<'a> Attempt<'a> {
             // Virtual links know no speed; that is nothing to report.
             sys::net::speed(self.netlink.as_fd(), nic.link.name.as_bytes()).ok().flatten()
         });
-        let found =
-            nic.and_then(|nic| Some((nic.link.mtu, nic.outcome(&self.config.nameservers, speed)?)));
+        let found = nic.and_then(|nic| {
+            Some((nic.link.mtu, nic.outcome(now, &self.config.nameservers, speed)?))
+        });
         let Some((link_mtu, up)) = found else {
             return Err(self.kernel("finding the interface again", Errno::NODEV));
         };

@@ -5,3 +5,4 @@ pub(crate) mod client;
 pub(crate) mod frame;
 pub(crate) mod lease;
 pub(crate) mod packet;
+pub(crate) mod renewal;
