@@ -26,13 +26,17 @@ impl<'a> Reader<'a> {
         Malformed::Row { section: self.tag, row: self.row.saturating_sub(1), what }
     }
 
+    /// Says that the row that is being read part by part is bad.
+    pub(super) fn bad_here(&self, what: &'static str) -> Malformed {
+        Malformed::Row { section: self.tag, row: self.row, what }
+    }
+
     /// Refuses rows that nothing asks for.
     pub(super) fn finish(self) -> Result<(), Malformed> {
         if self.rest.is_empty() {
             return Ok(());
         }
-        let what = "this row and what follows belongs to nothing";
-        Err(Malformed::Row { section: self.tag, row: self.row, what })
+        Err(self.bad_here("this row and what follows belong to nothing"))
     }
 
     /// The next `len` bytes of the row.
@@ -45,30 +49,28 @@ impl<'a> Reader<'a> {
     }
 
     fn ends(&self) -> Malformed {
-        let what = "the section ends before or in this row";
-        Malformed::Row { section: self.tag, row: self.row, what }
+        self.bad_here("the section ends before or in this row")
     }
 
     /// The next row: a number in LEB128.
     pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
-        let value = self.number()?;
+        let value = self.part()?;
         self.row += 1;
         Ok(value)
     }
 
     /// A number in LEB128 within a row.
-    fn number(&mut self) -> Result<u64, Malformed> {
-        let bad = |what| Malformed::Row { section: self.tag, row: self.row, what };
+    pub(super) fn part(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;
         for (i, &byte) in self.rest.iter().take(10).enumerate() {
             let bits = u64::from(byte & 0x7f);
             if i == 9 && byte > 1 {
-                return Err(bad("the number exceeds 64 bits"));
+                return Err(self.bad_here("the number exceeds 64 bits"));
             }
             value |= bits << (7 * i);
             if byte & 0x80 == 0 {
                 if byte == 0 && i > 0 {
-                    return Err(bad("the number is longer than it need be"));
+                    return Err(self.bad_here("the number is longer than it need be"));
                 }
                 self.rest = self.rest.get(i + 1..).unwrap_or_default();
                 return Ok(value);
@@ -102,15 +104,14 @@ impl<'a> Reader<'a> {
 
     /// Bytes with their number before them, within a row; at most `max` of them.
     pub(super) fn counted(&mut self, max: usize) -> Result<&'a [u8], Malformed> {
-        let len = usize::try_from(self.number()?).unwrap_or(usize::MAX);
+        let len = usize::try_from(self.part()?).unwrap_or(usize::MAX);
         if len > max {
-            let what = "a string is too long";
-            return Err(Malformed::Row { section: self.tag, row: self.row, what });
+            return Err(self.bad_here("a string is too long"));
         }
         self.take(len)
     }
 
-    /// Ends a row of several parts.
+    /// Goes on to the next row after one of several parts.
     pub(super) fn next_row(&mut self) {
         self.row += 1;
     }

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::compress;
 use super::error::{FormatError, Malformed, UnknownFeature};
 use super::looks::looks;
-use super::sections;
+use super::sections::{self, MAX_FILE_LEN};
 
 /// First bytes of an flist: not ASCII, the name, and a line end that a copy as text changes.
 pub const MAGIC: [u8; 8] = *b"\x93flist\r\n";
@@ -173,6 +173,9 @@ fn header(file: &[u8]) -> Result<&Header, FormatError> {
         return Err(FormatError::Truncated { have, want: HEADER_LEN as u64 });
     };
     let want = header.file_len.get();
+    if want > MAX_FILE_LEN {
+        return Err(FormatError::Damaged("it says that it is longer than any flist"));
+    }
     if have < want {
         return Err(FormatError::Truncated { have, want });
     }

@@ -20,11 +20,13 @@ pub(super) struct Known {
 /// All known sections together, decompressed, at the longest: 2 GiB.
 pub const MAX_TOTAL_LEN: u64 = 1 << 31;
 
+/// Longest flist in bytes: 1 GiB. Thirty times what a million files need.
+pub const MAX_FILE_LEN: u64 = 1 << 30;
+
 /// Longest number below 2^32 in LEB128.
 const NUMBER32: usize = 5;
 /// Longest number below 2^64 in LEB128.
 const NUMBER64: usize = 10;
-/// Longest row of the extent counts: one more than a 32-bit count.
 const ID: usize = crate::id::ID_LEN;
 
 const fn known(tag: [u8; 4], meaning: &'static str, max_len: usize, required: bool) -> Known {
@@ -53,7 +55,8 @@ sections! {
     EXTENT_POS = b"epos", "extents: position in the content space", NUMBER64 * MAX_EXTENTS, true;
     LINK_TARGET = b"ltgt", "symbolic links: target", MAX_TARGETS_LEN + MAX_INODES, true;
     DEVICE = b"vdev", "devices: number", NUMBER32 * MAX_INODES, true;
-    DIRENT_NAME = b"dnam", "dirents: name", MAX_NAMES_LEN + 2 * MAX_INODES, true;
+    DIRENT_PREFIX = b"dpre", "dirents: bytes of the name before", 2 * MAX_INODES, true;
+    DIRENT_NAME = b"dnam", "dirents: rest of the name", MAX_NAMES_LEN + 2 * MAX_INODES, true;
     DIRENT_INO = b"dino", "dirents: inode", NUMBER32 * MAX_INODES, true;
     XATTR_SET = b"xset", "xattr sets", MAX_XATTRS_LEN + 8 * MAX_XATTR_SETS, true;
     CHUNK_LEN = b"clen", "chunks: length", NUMBER32 * MAX_CHUNKS, true;
