@@ -1,6 +1,7 @@
 //! What runs the built programs: virtual machines, networks of their own, Debian roots, servers.
 //! Tests and benchmarks are sentences over these.
 
+pub mod http_faults;
 pub mod lab;
 pub mod out;
 pub mod root;

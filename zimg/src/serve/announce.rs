@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,9 @@ use super::percent;
 const MAX_DEPTH: usize = 4;
 /// Names looked at, so that serving `/` starts all the same.
 const MAX_NAMES: usize = 100_000;
+
+/// This machine, as a qemu guest on qemu's user network sees it, loopback and all.
+const QEMU_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
 /// An flist beneath the served directory.
 struct Held {
@@ -38,8 +41,8 @@ pub(super) fn print(
     if local.ip().is_loopback() {
         writeln!(
             out,
-            "Only this machine and its qemu guests (user network, where it is 10.0.2.2) reach \
-             that; for others: --listen 0.0.0.0:{}",
+            "Only this machine and its qemu guests reach that (it is {QEMU_HOST} on qemu's user \
+             network); for other machines: --listen 0.0.0.0:{}",
             local.port()
         )?;
     }
@@ -47,14 +50,19 @@ pub(super) fn print(
     if held.is_empty() {
         writeln!(out, "No flist here yet: zimg build SOURCE {}/NAME.flist", dir.display())?;
     }
+    let address = booting(local, reachable);
     for flist in &held {
         let path = percent::encode(flist.path.as_os_str().as_bytes());
         writeln!(out, "\n{}", flist.path.display())?;
-        if let Some(address) = reachable.first() {
-            writeln!(out, "    zimg.url=http://{address}/{path} zimg.hash={}", flist.hash)?;
-        }
+        writeln!(out, "    zimg.url=http://{address}/{path} zimg.hash={}", flist.hash)?;
     }
     out.flush()
+}
+
+/// The address that a booting machine reaches; no other machine reaches a loopback address.
+fn booting(local: SocketAddr, reachable: &[SocketAddr]) -> SocketAddr {
+    let other = reachable.iter().find(|address| !address.ip().is_loopback());
+    other.copied().unwrap_or_else(|| SocketAddr::new(QEMU_HOST.into(), local.port()))
 }
 
 /// The flists beneath `dir`, in order; what can't be read is told on stderr and passed over.
@@ -133,6 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn loopback_is_for_guests_of_this_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("x.flist"), b"one").unwrap();
+        let mut out = Vec::new();
+        let local = "127.0.0.1:80".parse().unwrap();
+        print(&mut out, dir.path(), local, &[local]).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("zimg.url=http://10.0.2.2:80/x.flist "), "{text}");
+        assert!(text.contains("--listen 0.0.0.0:80\n"), "{text}");
+    }
+
+    #[test]
     fn none_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let mut out = Vec::new();
@@ -140,6 +160,5 @@ mod tests {
         print(&mut out, dir.path(), local, &[local]).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("No flist here yet"), "{text}");
-        assert!(text.contains("10.0.2.2"), "{text}");
     }
 }
