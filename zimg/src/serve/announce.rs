@@ -25,18 +25,17 @@ struct Held {
     hash: RootHash,
 }
 
-/// Prints the address (the first line, for programs), the URLs, and the flists of `dir`.
+/// Prints the URLs (the first line is one, for programs) and the flists of `dir`.
 pub(super) fn print(
     out: &mut impl Write,
     dir: &Path,
     local: SocketAddr,
     reachable: &[SocketAddr],
 ) -> io::Result<()> {
-    writeln!(out, "listening on {local}")?;
     for address in reachable {
         writeln!(out, "http://{address}/")?;
     }
-    // Whoever waits for the address need not wait for the hashes.
+    // Whoever waits for the URL need not wait for the hashes.
     out.flush()?;
     if local.ip().is_loopback() {
         writeln!(
@@ -131,7 +130,7 @@ mod tests {
         let reachable = ["10.0.0.1:80".parse().unwrap(), "127.0.0.1:80".parse().unwrap()];
         print(&mut out, dir.path(), local, &reachable).unwrap();
         let expected = format!(
-            "listening on 0.0.0.0:80\nhttp://10.0.0.1:80/\nhttp://127.0.0.1:80/\n\
+            "http://10.0.0.1:80/\nhttp://127.0.0.1:80/\n\
              \na b.flist\n    zimg.url=http://10.0.0.1:80/a%20b.flist zimg.hash={}\n\
              \nsub/c.flist\n    zimg.url=http://10.0.0.1:80/sub/c.flist zimg.hash={}\n",
             RootHash::of(b"one"),

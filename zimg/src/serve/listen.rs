@@ -45,7 +45,8 @@ pub(super) fn bind(listen: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}"))
 }
 
-/// The addresses under which a listener on `local` can be reached, those of other machines first.
+/// The addresses under which a listener on `local` can be reached, those that other
+/// machines reach first; at least one.
 pub(super) fn reachable(local: SocketAddr) -> anyhow::Result<Vec<SocketAddr>> {
     if !local.ip().is_unspecified() {
         return Ok(vec![local]);
@@ -62,6 +63,9 @@ pub(super) fn reachable(local: SocketAddr) -> anyhow::Result<Vec<SocketAddr>> {
         .collect();
     addresses.sort_by_key(|ip| (ip.is_loopback(), ip.is_ipv6(), *ip));
     addresses.dedup();
+    if addresses.is_empty() {
+        addresses.push(local.ip());
+    }
     Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, local.port())).collect())
 }
 

@@ -60,8 +60,13 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let reachable = listen::reachable(local)?;
     let server = server::Server::new(listener, tree, server::LIMITS, args.quiet)
         .with_context(|| format!("cannot serve on {local}"))?;
-    announce::print(&mut io::stdout().lock(), &args.dir, local, &reachable)
-        .context("cannot write to stdout")?;
+    match announce::print(&mut io::stdout().lock(), &args.dir, local, &reachable) {
+        // Whoever read the first line may have had enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("cannot write to stdout");
+        }
+        _ => {}
+    }
     server.run(stop.as_fd()).with_context(|| format!("cannot go on serving on {local}"))
 }
 
