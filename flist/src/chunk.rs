@@ -107,28 +107,37 @@ impl Decompressor {
     /// # Errors
     /// When zstd can't allocate one.
     pub fn new() -> std::io::Result<Self> {
-        zstd::bulk::Decompressor::new().map(Self)
+        let mut zstd = zstd::bulk::Decompressor::new()?;
+        zstd.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(MAX_CHUNK_LEN.ilog2()))?;
+        Ok(Self(zstd))
     }
 
-    /// The contents of `stored`, put into `out` (cleared first). Never writes more than the
-    /// chunk's recorded length.
+    /// The contents of `stored`, put into `out`, which becomes as long as they are.
     ///
     /// # Errors
     /// [`Corrupt::Frame`] when the verified bytes are not a zstd frame of the recorded length.
     pub fn plain_into(&mut self, stored: &Stored, out: &mut Vec<u8>) -> Result<(), Corrupt> {
-        let want = stored.plain_len();
-        out.clear();
-        if stored.bytes.len() == want {
-            out.extend_from_slice(&stored.bytes);
+        out.resize(stored.plain_len(), 0);
+        self.plain_to(stored, out)
+    }
+
+    /// The contents of `stored`, put into `out`, which is as long as they are. So nothing is ever
+    /// written beyond the chunk's recorded length.
+    ///
+    /// # Errors
+    /// [`Corrupt::Frame`] as above, or when `out` has another length.
+    pub fn plain_to(&mut self, stored: &Stored, out: &mut [u8]) -> Result<(), Corrupt> {
+        let bad = Corrupt::Frame { id: stored.id, want: stored.len };
+        if out.len() != stored.plain_len() {
+            return Err(bad);
+        }
+        if stored.bytes.len() == out.len() {
+            out.copy_from_slice(&stored.bytes);
             return Ok(());
         }
-        let bad = |_| Corrupt::Frame { id: stored.id, want: stored.len };
-        out.reserve_exact(want);
-        self.0.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(20)).map_err(bad)?;
-        let written = self.0.decompress_to_buffer(&stored.bytes, out).map_err(bad)?;
-        if written != want {
-            return Err(Corrupt::Frame { id: stored.id, want: stored.len });
+        match self.0.decompress_to_buffer(&stored.bytes, out) {
+            Ok(written) if written == out.len() => Ok(()),
+            Ok(_) | Err(_) => Err(bad),
         }
-        Ok(())
     }
 }
