@@ -1,1 +1,237 @@
-//! The FUSE server.
+//! The FUSE server: mounts a file system and answers the kernel until it is unmounted. No thread
+//! that answers the kernel ever waits for the network, and no dead mount is left behind.
+
+mod attr;
+mod errno;
+mod fusermount;
+mod kernel;
+mod readahead;
+mod requests;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::fs::Fs;
+use kernel::Target;
+
+/// How to mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountOptions {
+    /// Let all users in, as the permissions in the image say, not only who mounts.
+    pub allow_other: bool,
+    /// Honour setuid, setgid and file capabilities.
+    pub suid: bool,
+    /// Honour device nodes.
+    pub dev: bool,
+    /// How many threads answer the kernel.
+    pub threads: usize,
+    /// How much the kernel reads ahead, in KiB; it takes root to raise it.
+    pub readahead_kib: u32,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            allow_other: false,
+            suid: false,
+            dev: false,
+            threads: cores.clamp(MIN_THREADS, MAX_THREADS),
+            readahead_kib: 1024,
+        }
+    }
+}
+
+/// Decompressing threads leave one for what is answered from tables.
+const MIN_THREADS: usize = 4;
+/// Beyond this the kernel's one queue is what they would wait for.
+const MAX_THREADS: usize = 16;
+
+/// Why nothing was mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// There is no such directory, or it can't be reached.
+    #[error("{}: {error}", dir.display())]
+    Directory {
+        /// Where to mount.
+        dir: PathBuf,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// What is there is no directory.
+    #[error("{}: not a directory", .0.display())]
+    NotDirectory(PathBuf),
+    /// The kernel has no FUSE.
+    #[error("/dev/fuse is missing: load the kernel's module with `modprobe fuse`")]
+    NoDevice,
+    /// `/dev/fuse` is there but can't be opened.
+    #[error("/dev/fuse can't be opened: {0}")]
+    Device(io::Error),
+    /// Only root may call mount(2), and there is no helper for others.
+    #[error(
+        "only root may mount without the program fusermount3: run this as root, or install the \
+         package fuse3"
+    )]
+    NoFusermount,
+    /// fusermount3 refused.
+    #[error("fusermount3: {0}")]
+    Fusermount(String),
+    /// mount(2) refused.
+    #[error("mounting on {} failed: {error}", dir.display())]
+    Refused {
+        /// Where to mount.
+        dir: PathBuf,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// The kernel and the server did not come to terms.
+    #[error("the kernel's FUSE can't be talked to: {0}")]
+    Handshake(io::Error),
+}
+
+/// Why something is still mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum UnmountError {
+    /// Files or directories in it are in use.
+    #[error("{}: in use; close what is open below it, or `fuser -vm` it to find out", .0.display())]
+    Busy(PathBuf),
+    /// The kernel or fusermount3 refused for another reason.
+    #[error("{}: {why}", dir.display())]
+    Refused {
+        /// Where it is mounted.
+        dir: PathBuf,
+        /// What was said.
+        why: String,
+    },
+}
+
+/// A mounted file system. Dropping it unmounts by force: whoever waits for a read gets an error.
+#[derive(Debug)]
+pub struct Mounted {
+    target: Arc<Target>,
+    server: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// Unmounts from any thread, such as the one that waits for signals.
+#[derive(Debug, Clone)]
+pub struct Unmounter(Arc<Target>);
+
+/// Mounts `fs` on directory `dir`, read-only, and answers until it is unmounted.
+///
+/// # Errors
+/// [`MountError`]; nothing is mounted then.
+pub fn mount(fs: Arc<Fs>, dir: &Path, options: &MountOptions) -> Result<Mounted, MountError> {
+    let failed = |error| MountError::Directory { dir: dir.to_owned(), error };
+    let dir = dir.canonicalize().map_err(failed)?;
+    if !dir.metadata().map_err(failed)?.is_dir() {
+        return Err(MountError::NotDirectory(dir));
+    }
+    let (device, target) = kernel::mount(&dir, options)?;
+    let target = Arc::new(target);
+    serve(fs, device, options, Arc::clone(&target)).map_err(|error| {
+        target.abort();
+        MountError::Handshake(error)
+    })
+}
+
+fn serve(
+    fs: Arc<Fs>,
+    device: OwnedFd,
+    options: &MountOptions,
+    target: Arc<Target>,
+) -> io::Result<Mounted> {
+    let session = server::handshake(fs, device, options)?;
+    target.identify();
+    let serve = {
+        let target = Arc::clone(&target);
+        move || {
+            let result = session.run();
+            // It is unmounted already, unless the server failed.
+            target.abort();
+            result
+        }
+    };
+    let server = Some(thread::Builder::new().name("fuse".into()).spawn(serve)?);
+    if let Some(device) = target.device() {
+        readahead::raise(device, options.readahead_kib);
+    }
+    Ok(Mounted { target, server })
+}
+
+impl Mounted {
+    /// A handle to unmount with.
+    pub fn unmounter(&self) -> Unmounter {
+        Unmounter(Arc::clone(&self.target))
+    }
+
+    /// The canonical path of the mount.
+    pub fn dir(&self) -> &Path {
+        self.target.dir()
+    }
+
+    /// Waits until it is unmounted, by an [`Unmounter`] or by others, and nobody uses it any more.
+    ///
+    /// # Errors
+    /// When the server failed; the mount is detached then.
+    pub fn wait(mut self) -> io::Result<()> {
+        self.join()
+    }
+
+    /// Unmounts and waits until that is done.
+    ///
+    /// # Errors
+    /// [`UnmountError`]; it stays mounted then.
+    pub fn unmount(&mut self) -> Result<(), UnmountError> {
+        self.target.unmount()?;
+        let dir = self.dir().to_owned();
+        self.join().map_err(|error| UnmountError::Refused { dir, why: error.to_string() })
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        let Some(server) = self.server.take() else { return Ok(()) };
+        server.join().unwrap_or_else(|_| Err(io::Error::other("the FUSE server panicked")))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if self.server.as_ref().is_none_or(JoinHandle::is_finished) {
+            return;
+        }
+        // Where only fusermount3 could unmount, users of files keep the server; it ends with them.
+        if self.target.abort()
+            && let Err(error) = self.join()
+        {
+            log::warn!("{}: {error}", self.dir().display());
+        }
+    }
+}
+
+impl Unmounter {
+    /// Unmounts if nobody uses it.
+    ///
+    /// # Errors
+    /// [`UnmountError::Busy`] while in use; it stays mounted and served.
+    pub fn unmount(&self) -> Result<(), UnmountError> {
+        self.0.unmount()
+    }
+
+    /// Takes the mount away from its directory; who uses files in it goes on until they close.
+    ///
+    /// # Errors
+    /// [`UnmountError::Refused`].
+    pub fn detach(&self) -> Result<(), UnmountError> {
+        self.0.detach()
+    }
+
+    /// Unmounts whatever happens: whoever waits for a read gets an error.
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+}

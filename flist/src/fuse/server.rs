@@ -1,0 +1,154 @@
+//! The crate fuser between the kernel and an [`Fs`]. Only this module, `requests` and `attr` know
+//! it, so that another way to the kernel can stand beside it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{
+    Config, Errno, FileAttr, Generation, INodeNo, InitFlags, KernelConfig, ReplyXattr, Session,
+    SessionACL,
+};
+
+use super::MountOptions;
+use super::attr::{file_attr, no_entry};
+use super::errno::errno;
+use crate::fs::{Entry, Fs, FsError, Whence};
+use crate::image::Ino;
+
+/// An image never changes: what the kernel has learnt stays true. (136 years.)
+pub(super) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// Inode numbers are never reused.
+pub(super) const GENERATION: Generation = Generation(0);
+/// Longest read, so longest request: 256 pages, the most the kernel allows by default.
+const MAX_REQUEST: u32 = 1 << 20;
+/// Reads the kernel keeps going in the background. Many, as they may all wait for the network
+/// while the next could be answered from memory.
+const MAX_BACKGROUND: u16 = 1024;
+/// With so many going the kernel no longer reads ahead of need.
+const CONGESTED: u16 = 256;
+
+/// Of lseek(2); the kernel answers the others itself.
+const SEEK_DATA: i32 = 3;
+const SEEK_HOLE: i32 = 4;
+
+/// What makes the kernel ask less. Each is used if it has it.
+const WANTED: [InitFlags; 8] = [
+    InitFlags::FUSE_ASYNC_READ,
+    InitFlags::FUSE_PARALLEL_DIROPS,
+    InitFlags::FUSE_CACHE_SYMLINKS,
+    InitFlags::FUSE_DO_READDIRPLUS,
+    InitFlags::FUSE_READDIRPLUS_AUTO,
+    InitFlags::FUSE_NO_OPEN_SUPPORT,
+    InitFlags::FUSE_NO_OPENDIR_SUPPORT,
+    InitFlags::FUSE_EXPORT_SUPPORT,
+];
+
+/// Comes to terms with the kernel about a mount just made.
+pub(super) fn handshake(
+    fs: Arc<Fs>,
+    device: OwnedFd,
+    options: &MountOptions,
+) -> io::Result<Session<Server>> {
+    let mut config = Config::default();
+    config.n_threads = Some(options.threads.max(1));
+    config.clone_fd = true;
+    config.acl = SessionACL::All;
+    let server = Server { fs, no_open: false, no_opendir: false };
+    Session::from_fd(server, device, SessionACL::All, config)
+}
+
+/// Answers requests.
+pub(super) struct Server {
+    pub(super) fs: Arc<Fs>,
+    /// The kernel understands ENOSYS to an open as "never ask again".
+    pub(super) no_open: bool,
+    /// The same of directories.
+    pub(super) no_opendir: bool,
+}
+
+impl Server {
+    /// Agrees with the kernel on what makes it ask less.
+    pub(super) fn agree(&mut self, config: &mut KernelConfig) -> io::Result<()> {
+        for flag in WANTED {
+            // What an old kernel lacks it does without.
+            let _ = config.add_capabilities(flag);
+        }
+        if self.fs.has_acls() {
+            let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
+        }
+        let has = |flag| config.capabilities().contains(flag);
+        self.no_open = has(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        self.no_opendir = has(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
+        let bad = |near| io::Error::other(format!("fuser allows {near} only"));
+        config.set_max_write(MAX_REQUEST).map_err(bad)?;
+        config.set_max_background(MAX_BACKGROUND).map_err(|near| bad(near.into()))?;
+        config.set_congestion_threshold(CONGESTED).map_err(|near| bad(near.into()))?;
+        Ok(())
+    }
+
+    pub(super) fn ino(&self, ino: INodeNo) -> Result<Ino, FsError> {
+        self.fs.ino(ino.0)
+    }
+
+    pub(super) fn entry(&self, dir: INodeNo, name: &OsStr) -> Result<FileAttr, FsError> {
+        match self.fs.lookup(self.ino(dir)?, name.as_bytes())? {
+            Some(ino) => Ok(file_attr(&self.fs.attr(ino)?)),
+            None => Ok(no_entry()),
+        }
+    }
+
+    pub(super) fn list(
+        &self,
+        dir: INodeNo,
+        offset: u64,
+        mut add: impl FnMut(&Entry<'_>, &FileAttr) -> bool,
+    ) -> Result<(), FsError> {
+        for entry in self.fs.entries(self.ino(dir)?, offset)? {
+            if add(&entry, &file_attr(&self.fs.attr(entry.ino)?)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of the attributes, each with a final zero.
+    pub(super) fn xattr_names(&self, ino: INodeNo, by_root: bool) -> Result<Vec<u8>, FsError> {
+        let mut names = Vec::new();
+        for (name, _) in self.fs.xattrs(self.ino(ino)?)? {
+            // Other file systems too show these only to who may read them.
+            if by_root || !name.starts_with(b"trusted.") {
+                names.extend_from_slice(name);
+                names.push(0);
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn seek(&self, ino: INodeNo, offset: i64, whence: i32) -> Result<i64, Errno> {
+        let whence = match whence {
+            SEEK_DATA => Whence::Data,
+            SEEK_HOLE => Whence::Hole,
+            _ => return Err(Errno::EINVAL),
+        };
+        let offset = u64::try_from(offset).map_err(|_negative| Errno::ENXIO)?;
+        let at = self.ino(ino).and_then(|ino| self.fs.seek(ino, offset, whence));
+        i64::try_from(at.map_err(|e| errno(&e))?).map_err(|_too_far| Errno::EOVERFLOW)
+    }
+}
+
+/// Answers a question about xattrs: `size` 0 asks how long the answer is.
+pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<&[u8], FsError>) {
+    let value = match value {
+        Ok(value) => value,
+        Err(error) => return reply.error(errno(&error)),
+    };
+    match u32::try_from(value.len()) {
+        Ok(len) if size == 0 => reply.size(len),
+        Ok(len) if len <= size => reply.data(value),
+        Ok(_) | Err(_) => reply.error(Errno::ERANGE),
+    }
+}
