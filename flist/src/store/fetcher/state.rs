@@ -1,0 +1,315 @@
+//! What a fetcher knows under its one lock, held only for table look-ups: the memory cache, the
+//! chunks wanted and by whom, in which order to get them, and what to try again when.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::FetchOptions;
+use super::lookahead::Lookahead;
+use super::request::Waiter;
+use crate::chunk::{Chunk, Stored};
+use crate::id::ChunkId;
+use crate::store::cache::Cache;
+
+pub(super) struct State {
+    pub(super) cache: Cache,
+    pub(super) lookahead: Lookahead,
+    /// No more is fetched.
+    pub(super) closed: bool,
+    /// Packs that a store is sending whole.
+    pub(super) whole: HashSet<u32>,
+    flights: HashMap<ChunkId, Flight>,
+    /// Chunks readers wait for, oldest first; some may be taken or here already.
+    demand: VecDeque<u32>,
+    /// Chunks readers may want soon.
+    ahead: VecDeque<u32>,
+    /// What failed, by the time to try again.
+    later: BTreeMap<(Instant, u64), Run>,
+    serial: u64,
+    ahead_running: usize,
+    ahead_most: usize,
+    troubled: usize,
+    trouble_since: Option<Instant>,
+    trouble_before: Duration,
+}
+
+/// A chunk that is wanted and not here.
+struct Flight {
+    waiters: Vec<Waiter>,
+    /// Some thread, or the list of what to try again, has it.
+    taken: bool,
+}
+
+/// Chunks to be got by one thread.
+pub(super) struct Run {
+    /// Their numbers, ascending.
+    pub(super) chunks: Vec<u32>,
+    /// Rounds over all mirrors that failed one after the other.
+    pub(super) rounds: u32,
+    /// Rounds in which all stores answered, with wrong bytes.
+    pub(super) corrupt_rounds: u32,
+    ahead: bool,
+    troubled: bool,
+    failed_at: Instant,
+    wait: Duration,
+}
+
+/// What a thread does next.
+pub(super) enum Next {
+    Run(Run),
+    /// Say that an outage is over that lasted so long.
+    Over(Duration),
+    /// Wait for something to do, no longer than until then.
+    Wait(Option<Instant>),
+}
+
+/// What became of a chunk that a reader wants.
+pub(super) enum Wanted {
+    Held(Arc<Stored>),
+    Joined,
+    New,
+}
+
+impl State {
+    pub(super) fn new(options: &FetchOptions) -> Self {
+        Self {
+            cache: Cache::new(options.cache_bytes),
+            lookahead: Lookahead::new(options.lookahead),
+            closed: false,
+            whole: HashSet::new(),
+            flights: HashMap::new(),
+            demand: VecDeque::new(),
+            ahead: VecDeque::new(),
+            later: BTreeMap::new(),
+            serial: 0,
+            ahead_running: 0,
+            // Demand goes first: it always finds a connection that no prefetch holds.
+            ahead_most: options.connections / 2,
+            troubled: 0,
+            trouble_since: None,
+            trouble_before: Duration::ZERO,
+        }
+    }
+
+    /// A reader wants this chunk.
+    pub(super) fn want(&mut self, chunk: &Chunk, number: u32, waiter: Waiter) -> Wanted {
+        if let Some(stored) = self.cache.get(&chunk.id) {
+            return Wanted::Held(stored);
+        }
+        if let Some(flight) = self.flights.get_mut(&chunk.id) {
+            let queued_ahead = flight.waiters.is_empty() && !flight.taken;
+            flight.waiters.push(waiter);
+            if !queued_ahead {
+                return Wanted::Joined;
+            }
+            // It was to be fetched ahead, and can't wait so long any more.
+            self.demand.push_back(number);
+            return Wanted::New;
+        }
+        self.flights.insert(chunk.id, Flight { waiters: vec![waiter], taken: false });
+        self.demand.push_back(number);
+        Wanted::New
+    }
+
+    /// A reader may want this chunk soon. Returns whether it has to be fetched.
+    pub(super) fn want_ahead(&mut self, chunk: &Chunk, number: u32) -> bool {
+        if self.ahead_most == 0
+            || self.cache.contains(&chunk.id)
+            || self.flights.contains_key(&chunk.id)
+        {
+            return false;
+        }
+        self.flights.insert(chunk.id, Flight { waiters: Vec::new(), taken: false });
+        self.ahead.push_back(number);
+        true
+    }
+
+    /// What to do now: what is to be tried again, else what a reader has waited for longest, else
+    /// what one may want soon.
+    pub(super) fn next(&mut self, chunks: &[Chunk], most: u64, now: Instant) -> Next {
+        while let Some(first) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
+            let mut run = first.remove();
+            run.chunks.retain(|n| in_table(chunks, *n, |c| self.flights.contains_key(&c.id)));
+            if run.chunks.is_empty() {
+                if let Some(outage) = self.forget(&run, now) {
+                    return Next::Over(outage);
+                }
+            } else if let Some(run) = self.unless_on_its_way(chunks, run, now) {
+                return Next::Run(run);
+            }
+        }
+        while let Some(number) = self.demand.pop_front() {
+            if let Some(run) = self.gather(chunks, number, most, now) {
+                return Next::Run(run);
+            }
+        }
+        while self.ahead_running < self.ahead_most {
+            let Some(number) = self.ahead.pop_front() else { break };
+            if let Some(run) = self.gather(chunks, number, most, now) {
+                self.ahead_running += 1;
+                return Next::Run(Run { ahead: true, ..run });
+            }
+        }
+        Next::Wait(self.later.first_key_value().map(|(&(due, _), _)| due))
+    }
+
+    /// The chunk, unless it is taken or here already, with the wanted ones beside it.
+    fn gather(&mut self, chunks: &[Chunk], number: u32, most: u64, now: Instant) -> Option<Run> {
+        let wanted = |n| {
+            in_table(chunks, n, |c| self.flights.get(&c.id).is_some_and(|flight| !flight.taken))
+        };
+        if !wanted(number) {
+            return None;
+        }
+        let run = merge(chunks, number, most, wanted);
+        // The same contents may lie in two places of a run.
+        let numbers = run.filter(|n| {
+            let flight = chunks.get(*n as usize).and_then(|c| self.flights.get_mut(&c.id));
+            flight.is_some_and(|flight| !std::mem::replace(&mut flight.taken, true))
+        });
+        let run = Run {
+            chunks: numbers.collect(),
+            rounds: 0,
+            corrupt_rounds: 0,
+            ahead: false,
+            troubled: false,
+            failed_at: now,
+            wait: Duration::ZERO,
+        };
+        self.unless_on_its_way(chunks, run, now)
+    }
+
+    /// The run, unless a store is already sending its whole pack: then it is put off.
+    fn unless_on_its_way(&mut self, chunks: &[Chunk], run: Run, now: Instant) -> Option<Run> {
+        let pack = run.chunks.first().and_then(|n| chunks.get(*n as usize)).map(|c| c.pack);
+        if pack.is_some_and(|pack| self.whole.contains(&pack)) {
+            self.put_off(run, Duration::from_millis(50), now);
+            return None;
+        }
+        Some(run)
+    }
+
+    /// Tries again later.
+    pub(super) fn put_off(&mut self, mut run: Run, wait: Duration, now: Instant) {
+        (run.failed_at, run.wait) = (now, wait);
+        self.serial += 1;
+        self.later.insert((now + wait, self.serial), run);
+    }
+
+    /// A thread is done with a run, for now at least.
+    pub(super) fn returned(&mut self, run: &mut Run) {
+        if std::mem::take(&mut run.ahead) {
+            self.ahead_running -= 1;
+        }
+    }
+
+    /// A chunk is here. Returns who waits for it.
+    pub(super) fn arrived(&mut self, id: ChunkId, stored: &Arc<Stored>) -> Vec<Waiter> {
+        self.cache.insert(id, Arc::clone(stored));
+        self.flights.remove(&id).map(|flight| flight.waiters).unwrap_or_default()
+    }
+
+    /// A store has answered as it should: what failed before is tried again at once, or soon
+    /// where it has only just failed. Returns whether that has changed when.
+    pub(super) fn hurry(&mut self, now: Instant) -> bool {
+        let mut sooner = false;
+        for ((due, serial), run) in std::mem::take(&mut self.later) {
+            let soon = due.min(now.max(run.failed_at + run.wait / 8));
+            sooner |= soon < due;
+            self.later.insert((soon, serial), run);
+        }
+        sooner
+    }
+
+    /// Whether anybody waits for the chunk; if not, it is no longer wanted.
+    pub(super) fn keep_if_awaited(&mut self, id: &ChunkId) -> bool {
+        let awaited = self.flights.get(id).is_some_and(|flight| !flight.waiters.is_empty());
+        if !awaited {
+            self.flights.remove(id);
+        }
+        awaited
+    }
+
+    /// The chunk can't be had. Returns who waits for it.
+    pub(super) fn give_up(&mut self, id: &ChunkId) -> Vec<Waiter> {
+        self.flights.remove(id).map(|flight| flight.waiters).unwrap_or_default()
+    }
+
+    /// Nothing can be had any more. Returns all who wait.
+    pub(super) fn abandon(&mut self) -> Vec<Waiter> {
+        self.flights.drain().flat_map(|(_, flight)| flight.waiters).collect()
+    }
+
+    /// Notes that readers wait because of an outage. Returns whether it has just begun.
+    pub(super) fn trouble(&mut self, run: &mut Run, now: Instant) -> bool {
+        if std::mem::replace(&mut run.troubled, true) {
+            return false;
+        }
+        self.troubled += 1;
+        if self.trouble_since.is_some() {
+            return false;
+        }
+        self.trouble_since = Some(now);
+        true
+    }
+
+    /// The run has ended, well or not. Returns how long the outage was that ends with it.
+    pub(super) fn forget(&mut self, run: &Run, now: Instant) -> Option<Duration> {
+        if !run.troubled {
+            return None;
+        }
+        self.troubled -= 1;
+        if self.troubled > 0 {
+            return None;
+        }
+        let lasted = now.saturating_duration_since(self.trouble_since.take()?);
+        self.trouble_before += lasted;
+        Some(lasted)
+    }
+
+    /// For how long, in all, readers have waited because of outages.
+    pub(super) fn stalled(&self, now: Instant) -> Duration {
+        let current = self.trouble_since.map(|since| now.saturating_duration_since(since));
+        self.trouble_before + current.unwrap_or_default()
+    }
+}
+
+fn in_table(chunks: &[Chunk], number: u32, test: impl FnOnce(&Chunk) -> bool) -> bool {
+    chunks.get(number as usize).is_some_and(test)
+}
+
+/// Whether `b` begins where `a` ends, in the same pack.
+pub(super) fn adjacent(chunks: &[Chunk], a: u32, b: u32) -> bool {
+    match (chunks.get(a as usize), chunks.get(b as usize)) {
+        (Some(a), Some(b)) => a.pack == b.pack && a.range().end == b.offset,
+        _ => false,
+    }
+}
+
+/// The longest run of chunks around `number` that are `wanted`, adjacent in their pack, and
+/// together no longer than `most` as stored. Grows forwards first.
+pub(super) fn merge(
+    chunks: &[Chunk],
+    number: u32,
+    most: u64,
+    wanted: impl Fn(u32) -> bool,
+) -> Range<u32> {
+    let len = |n: u32| chunks.get(n as usize).map_or(0, |c| u64::from(c.stored_len));
+    let (mut run, mut bytes) = (number..number.saturating_add(1), len(number));
+    while adjacent(chunks, run.end - 1, run.end) && wanted(run.end) && bytes + len(run.end) <= most
+    {
+        bytes += len(run.end);
+        run.end += 1;
+    }
+    while run.start > 0
+        && adjacent(chunks, run.start - 1, run.start)
+        && wanted(run.start - 1)
+        && bytes + len(run.start - 1) <= most
+    {
+        run.start -= 1;
+        bytes += len(run.start);
+    }
+    run
+}

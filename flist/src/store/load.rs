@@ -1,0 +1,242 @@
+//! Gets an flist and makes an image of it: bounded in size and time, its root hash checked
+//! before anything in it is read.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Client, Fault, Location, StoreError, Unreachable};
+use crate::format::{self, FormatError, MAGIC};
+use crate::id::RootHash;
+use crate::image::Image;
+
+/// Longest flist taken, in bytes: far above that of an image with as many files as are allowed
+/// to be usual, and little enough for a node's memory.
+pub const MAX_FLIST_LEN: u64 = 256 << 20;
+
+/// What an flist is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// The one of this root hash.
+    Hash(RootHash),
+    /// Any. Whoever says so has told the user that nothing is verified.
+    Unchecked,
+}
+
+/// How long to try.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Longest flist taken, in bytes.
+    pub max_len: u64,
+    /// Until when to try again what may pass; `None`: only `tries` times.
+    pub deadline: Option<Instant>,
+    /// How often to try without a deadline, and a name that does not exist with one.
+    pub tries: u32,
+    /// The wait after a first failure; it doubles with each further one.
+    pub first_wait: Duration,
+    /// The longest wait.
+    pub longest_wait: Duration,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            max_len: MAX_FLIST_LEN,
+            deadline: None,
+            tries: 3,
+            first_wait: Duration::from_millis(250),
+            longest_wait: Duration::from_secs(4),
+        }
+    }
+}
+
+/// An image and how it came.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The image.
+    pub image: Image,
+    /// BLAKE3 of the flist.
+    pub root_hash: RootHash,
+    /// Length of the flist in bytes.
+    pub len: u64,
+    /// Which of the locations had it.
+    pub location: Location,
+    /// Rounds over all locations, this one included.
+    pub tries: u32,
+    /// From the first request to the last byte.
+    pub fetching: Duration,
+    /// Checking and decoding.
+    pub decoding: Duration,
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The flist can't be had. The store's error says whether it is missing, out of reach, or
+    /// something else.
+    #[error("{error}{}", told(*.tries))]
+    Store {
+        /// What went wrong the last time.
+        error: StoreError,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// It is an flist, but not the one wanted.
+    #[error(
+        "{place} has the root hash {got}, not {want} as demanded: it was replaced, damaged, or \
+         the hash is that of another flist"
+    )]
+    WrongHash {
+        /// Where it was got.
+        place: String,
+        /// The hash demanded.
+        want: RootHash,
+        /// Its hash.
+        got: RootHash,
+    },
+    /// It can't be read as an flist.
+    #[error("{place}: {error}")]
+    Format {
+        /// Where it was got.
+        place: String,
+        /// What is wrong with it.
+        error: FormatError,
+    },
+}
+
+fn told(tries: u32) -> String {
+    if tries > 1 { format!("; tried {tries} times") } else { String::new() }
+}
+
+/// Gets the flist from the first of `locations`, which are mirrors, that has the one expected.
+///
+/// # Errors
+/// [`LoadError`] of the first location, when none has it. The others' are logged.
+pub fn load(
+    client: &Client,
+    locations: &[Location],
+    expected: Expected,
+    options: &LoadOptions,
+) -> Result<Loaded, LoadError> {
+    let start = Instant::now();
+    let mut wait = options.first_wait;
+    for tries in 1.. {
+        let mut first = None;
+        let mut may_pass = false;
+        for location in locations {
+            match once(client, location, expected, options, tries, start) {
+                Ok(loaded) => return Ok(loaded),
+                Err(error) => {
+                    may_pass |= passes(&error, options);
+                    if locations.len() > 1 {
+                        log::warn!("{error}");
+                    }
+                    first = first.or(Some(error));
+                }
+            }
+        }
+        let Some(error) = first else { break };
+        let again = match options.deadline {
+            Some(deadline) => Instant::now() + wait < deadline,
+            None => tries < options.tries,
+        };
+        if !(may_pass && again) {
+            return Err(error);
+        }
+        if tries == 1 {
+            log::warn!("{error}; trying again");
+        }
+        thread::sleep(wait);
+        wait = wait.saturating_mul(2).min(options.longest_wait);
+    }
+    let source = Arc::new(io::Error::new(io::ErrorKind::InvalidInput, "no location is given"));
+    Err(LoadError::Store { error: StoreError::Io { place: "flist".into(), source }, tries: 0 })
+}
+
+/// Whether trying again may help. A name that does not exist may be one of a name server that
+/// has only just come up; not for ever, though.
+fn passes(error: &LoadError, options: &LoadOptions) -> bool {
+    match error {
+        LoadError::Store {
+            error: StoreError::Unreachable { cause: Unreachable::Name { definite: true, .. }, .. },
+            tries,
+        } => *tries < options.tries,
+        LoadError::Store { error, .. } => error.may_pass(),
+        LoadError::WrongHash { .. } | LoadError::Format { .. } => false,
+    }
+}
+
+fn once(
+    client: &Client,
+    location: &Location,
+    expected: Expected,
+    options: &LoadOptions,
+    tries: u32,
+    start: Instant,
+) -> Result<Loaded, LoadError> {
+    let bytes =
+        fetch(client, location, options).map_err(|error| LoadError::Store { error, tries })?;
+    let fetched = Instant::now();
+    let (image, root_hash) = open(&bytes, expected, &location.to_string())?;
+    Ok(Loaded {
+        image,
+        root_hash,
+        len: bytes.len() as u64,
+        location: location.clone(),
+        tries,
+        fetching: fetched.saturating_duration_since(start),
+        decoding: fetched.elapsed(),
+    })
+}
+
+/// The bytes of an flist, of which nothing is known yet.
+fn fetch(
+    client: &Client,
+    location: &Location,
+    options: &LoadOptions,
+) -> Result<Vec<u8>, StoreError> {
+    match location {
+        Location::Url(url) => client.get_whole(url, options.max_len, options.deadline),
+        Location::Path(path) => read_file(path, options.max_len),
+    }
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
+    let place = || Location::Path(path.into()).to_string();
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(len) if len as u64 > limit => {
+            Err(StoreError::Protocol { place: place(), fault: Fault::TooLong { limit } })
+        }
+        Ok(_) => Ok(bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::Missing { place: place(), status: None })
+        }
+        Err(e) => Err(StoreError::Io { place: place(), source: Arc::new(e) }),
+    }
+}
+
+/// Checks the bytes of an flist got from `place`, and then decodes them.
+///
+/// # Errors
+/// [`LoadError::WrongHash`] and [`LoadError::Format`].
+pub fn open(bytes: &[u8], expected: Expected, place: &str) -> Result<(Image, RootHash), LoadError> {
+    let format = |error| LoadError::Format { place: place.into(), error };
+    let got = RootHash::of(bytes);
+    if let Expected::Hash(want) = expected
+        && want != got
+    {
+        // A web page is no flist with a wrong hash. The decoder looks no further than the magic.
+        if !bytes.starts_with(&MAGIC)
+            && let Err(error) = format::decode(bytes)
+        {
+            return Err(format(error));
+        }
+        return Err(LoadError::WrongHash { place: place.into(), want, got });
+    }
+    format::decode(bytes).map(|image| (image, got)).map_err(format)
+}
