@@ -4,6 +4,7 @@
 //! address; [`keep`] renews the lease for as long as the node runs. Both speak to the kernel by
 //! sockets only, so neither needs `/proc` or `/sys`.
 
+mod acquire;
 mod apply;
 mod arp;
 mod dhcp;

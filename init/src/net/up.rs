@@ -1,22 +1,26 @@
 //! Raising all links and taking the first address that any of them comes to.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::acquire::Step;
 use super::apply::apply;
 use super::error::NetError;
-use super::link::{IfName, NicReport};
+use super::link::{IfName, Mac, NicReport};
 use super::netlink::links::Link;
 use super::netlink::{LinkEvents, Netlink, News};
-use super::nic::{Nic, Step};
+use super::nic::Nic;
 use super::spec::NetConfig;
 use super::{Log, Up};
 use crate::sys;
 
+/// How long to wait before what an interface refused is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long the others wait once the interface that the firmware booted from has carrier.
 const HEAD_START: Duration = Duration::from_secs(2);
 /// How long they wait for it to have carrier at all: gigabit links take three seconds.
@@ -92,61 +96,46 @@ impl<'a> Attempt<'a> {
 
     /// Moves every interface on; the first that has an address is configured.
     fn step(&mut self, now: Instant) -> Result<Progress, NetError> {
-        let mut next: Option<Instant> = None;
-        let mut wake_by = |time: Instant| next = Some(next.map_or(time, |n| n.min(time)));
-        let mut ready = None;
-        let mut trouble = None;
-        let start = |nic: &Nic| may_begin(self.config, nic, self.started, self.bootif_carrier);
-        for (index, nic) in &mut self.nics {
-            if !nic.is_candidate() || !nic.link.has_carrier() {
-                continue;
-            }
-            let begin = start(nic);
+        let mut wakes = Vec::new();
+        let mut end = None;
+        for (index, nic) in self.nics.iter_mut().filter(|(_, nic)| nic.is_ready()) {
+            let begin = may_begin(self.config, nic, self.started, self.bootif_carrier);
             if now < begin {
-                wake_by(begin);
+                wakes.push(begin);
                 continue;
             }
-            let begun = if nic.has_begun() { Ok(()) } else { nic.begin(now) };
-            match begun.and_then(|()| nic.step(now, self.log)) {
-                Ok(Step::Wait(time)) => time.into_iter().for_each(&mut wake_by),
-                Ok(Step::Ready) => {
-                    ready = Some(*index);
+            match nic.step(now, self.log) {
+                Ok(Step::Wait(time)) => wakes.extend(time),
+                Ok(end_of_it) => {
+                    end = Some((*index, end_of_it));
                     break;
-                }
-                Ok(Step::Conflict(address, holder)) => {
-                    trouble = Some((nic.link.name.clone(), address, holder));
                 }
                 Err(error) => {
                     // Most likely the link is going: its event follows. If not, it is tried again.
-                    nic.note(format!("{error}"));
-                    nic.stop();
-                    wake_by(now + Duration::from_secs(1));
+                    nic.fail(error);
+                    wakes.push(now + RETRY);
                 }
             }
         }
-        match (ready, trouble) {
-            (Some(index), _) => self.configure(index, now).map(|up| Progress::Up(Box::new(up))),
-            (None, Some((interface, address, holder))) => {
+        match end {
+            Some((index, Step::Conflict(address, holder))) => {
+                let interface = self.nics.get(&index).map(|nic| nic.name().clone());
+                let interface = interface.ok_or_else(|| self.vanished())?;
                 Err(NetError::Conflict { interface, address, holder, nics: self.reports(now) })
             }
-            (None, None) => Ok(Progress::Wait(next)),
+            Some((index, _)) => self.configure(index, now).map(|up| Progress::Up(Box::new(up))),
+            None => Ok(Progress::Wait(wakes.into_iter().min())),
         }
     }
 
     /// Takes the address that interface `index` came to.
     fn configure(&mut self, index: u32, now: Instant) -> Result<Up, NetError> {
-        let nic = self.nics.get(&index);
-        let speed = nic.and_then(|nic| {
-            // Virtual links know no speed; that is nothing to report.
-            sys::net::speed(self.netlink.as_fd(), nic.link.name.as_bytes()).ok().flatten()
-        });
-        let found = nic.and_then(|nic| {
-            Some((nic.link.mtu, nic.outcome(now, &self.config.nameservers, speed)?))
-        });
-        let Some((link_mtu, up)) = found else {
-            return Err(self.kernel("finding the interface again", Errno::NODEV));
-        };
-        apply(&mut self.netlink, &up, link_mtu, self.log)
+        let nic = self.nics.get(&index).ok_or_else(|| self.vanished())?;
+        // Virtual links know no speed; that is nothing to report.
+        let speed = sys::net::speed(self.netlink.as_fd(), nic.name().as_bytes()).ok().flatten();
+        let up = nic.outcome(now, &self.config.nameservers, speed);
+        let (mtu, up) = (nic.mtu(), up.ok_or_else(|| self.vanished())?);
+        apply(&mut self.netlink, &up, mtu, self.log)
             .map_err(|refused| self.kernel(&refused.what, refused.error))?;
         let carrier = self.first_carrier.unwrap_or(now);
         Ok(Up { link_wait: carrier - self.started, address_wait: carrier.elapsed(), ..up })
@@ -179,46 +168,37 @@ impl<'a> Attempt<'a> {
 
     /// Takes in what is known of a link now, and raises it if it should be up.
     fn changed(&mut self, link: Link) -> Result<(), NetError> {
-        let index = link.index;
+        let (index, now) = (link.index, Instant::now());
         if link.is_loopback() {
             return if link.is_up() { Ok(()) } else { self.raise_loopback(index) };
         }
-        let request = match link.mac {
-            Some(mac) => self.config.for_link(&link.name, mac),
-            None => self.config.for_link(&link.name, super::Mac::BROADCAST),
+        // One without an Ethernet address is unfit whatever the request.
+        let request = self.config.for_link(&link.name, link.mac.unwrap_or(Mac::BROADCAST));
+        let netlink = &self.netlink;
+        let nic = match self.nics.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let driver = sys::net::driver(netlink.as_fd(), link.name.as_bytes()).ok();
+                // As if nothing were known of it yet: what it is now is its first change.
+                new.insert(Nic::new(Link { flags: 0, ..link.clone() }, request.clone(), driver))
+            }
         };
-        let had_carrier = self.nics.get(&index).is_some_and(|nic| nic.link.has_carrier());
-        let is_new = !self.nics.contains_key(&index);
-        let netlink = self.netlink.as_fd();
-        let nic = self.nics.entry(index).or_insert_with(|| {
-            let driver = sys::net::driver(netlink, link.name.as_bytes()).ok();
-            Nic::new(link.clone(), request.clone(), driver)
-        });
-        nic.link = link;
-        if !nic.has_begun() {
-            nic.request = request;
+        let had_carrier = nic.has_carrier();
+        nic.update(link, request, now);
+        if nic.should_be_raised() {
+            let result = self.netlink.set_up(index);
+            nic.raised(result, self.log);
         }
-        if !nic.is_candidate() || !nic.link.has_carrier() {
-            nic.stop();
+        if !nic.is_candidate() || had_carrier == nic.has_carrier() {
+            return Ok(());
         }
-        if nic.is_candidate()
-            && is_new
-            && !nic.link.is_up()
-            && let Err(error) = self.netlink.set_up(index)
-        {
-            let name = &nic.link.name;
-            (self.log)(&format!("{name}: can't be raised: {error}"));
-            nic.note(format!("can't be raised: {error}"));
-        }
-        if nic.is_candidate() && nic.link.has_carrier() != had_carrier {
-            let what = if had_carrier { "carrier lost" } else { "carrier" };
-            let line = format!(
-                "{} ({}): {what}",
-                nic.link.name,
-                nic.report(self.started).driver.unwrap_or_default()
-            );
-            (self.log)(&line);
-            self.note_carrier(index);
+        let change = if had_carrier { "carrier lost" } else { "carrier" };
+        (self.log)(&format!("{nic}: {change}"));
+        if nic.has_carrier() {
+            self.first_carrier.get_or_insert(now);
+            if self.config.bootif.is_some() && nic.mac() == self.config.bootif {
+                self.bootif_carrier.get_or_insert(now);
+            }
         }
         Ok(())
     }
@@ -227,13 +207,8 @@ impl<'a> Attempt<'a> {
         self.netlink.set_up(index).map_err(|error| self.kernel("raising the loopback", error))
     }
 
-    fn note_carrier(&mut self, index: u32) {
-        let now = Instant::now();
-        let Some(nic) = self.nics.get(&index).filter(|nic| nic.link.has_carrier()) else { return };
-        self.first_carrier.get_or_insert(now);
-        if self.config.bootif.is_some() && nic.link.mac == self.config.bootif {
-            self.bootif_carrier.get_or_insert(now);
-        }
+    fn vanished(&self) -> NetError {
+        self.kernel("finding the interface again", Errno::NODEV)
     }
 
     fn kernel(&self, what: &str, error: Errno) -> NetError {
@@ -252,7 +227,7 @@ impl<'a> Attempt<'a> {
         if candidates.is_empty() {
             return NetError::NoInterface { waited, nics };
         }
-        let conflict = |nic: &&Nic| Some((nic.link.name.clone(), nic.conflict()?));
+        let conflict = |nic: &&Nic| Some((nic.name().clone(), nic.conflict()?));
         if let Some((interface, (address, holder))) = candidates.iter().find_map(conflict) {
             return NetError::Conflict { interface, address, holder, nics };
         }
@@ -260,7 +235,7 @@ impl<'a> Attempt<'a> {
         if asked.is_empty() {
             return NetError::NoCarrier { waited, nics };
         }
-        let interfaces: Vec<IfName> = asked.iter().map(|nic| nic.link.name.clone()).collect();
+        let interfaces: Vec<IfName> = asked.iter().map(|nic| nic.name().clone()).collect();
         let since = asked.iter().filter_map(|nic| nic.asking_since()).min();
         NetError::NoAnswer {
             interfaces,
@@ -278,7 +253,7 @@ fn may_begin(
     started: Instant,
     bootif_carrier: Option<Instant>,
 ) -> Instant {
-    if config.bootif.is_none() || nic.link.mac == config.bootif {
+    if config.bootif.is_none() || nic.mac() == config.bootif {
         return started;
     }
     bootif_carrier.map_or(started + HEAD_START_LINK, |carrier| carrier + HEAD_START)

@@ -95,6 +95,14 @@ impl Client {
         self.sent
     }
 
+    /// Sends the last message again at `now`, where it has no answer yet.
+    pub(crate) fn nudge(&mut self, now: Instant) {
+        if self.sent_here > 0 {
+            self.sent_here -= 1;
+            self.due = now;
+        }
+    }
+
     /// The message to broadcast now, where one is due.
     pub(crate) fn message(&mut self, now: Instant) -> Option<Vec<u8>> {
         if now < self.due {

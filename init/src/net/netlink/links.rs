@@ -34,7 +34,8 @@ pub(crate) struct Link {
     pub(crate) enslaved: bool,
     /// The kind of a virtual link; hardware has none.
     pub(crate) kind: Option<Vec<u8>>,
-    flags: u32,
+    /// `IFF_UP` and the like.
+    pub(crate) flags: u32,
 }
 
 impl Link {
@@ -43,11 +44,15 @@ impl Link {
         self.flags & iff::IFF_UP as u32 != 0
     }
 
-    /// Whether the far end answers and the kernel lets packets pass.
+    /// Whether the far end answers.
     pub(crate) fn has_carrier(&self) -> bool {
-        // LOWER_UP alone comes before the kernel has attached the queue: what is sent then is lost.
-        let both = iff::IFF_LOWER_UP as u32 | iff::IFF_RUNNING as u32;
-        self.is_up() && self.flags & both == both
+        self.is_up() && self.flags & iff::IFF_LOWER_UP as u32 != 0
+    }
+
+    /// Whether the kernel is sure to let packets pass: up to a second after carrier it may still
+    /// drop what is sent, though it often does not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.has_carrier() && self.flags & iff::IFF_RUNNING as u32 != 0
     }
 
     /// Whether it is the loopback.

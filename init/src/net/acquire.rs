@@ -1,0 +1,260 @@
+//! Coming to an address on one link: by DHCP or from the command line, then a look whether anyone
+//! else has it.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::arp;
+use super::dhcp::client::{Client, Outcome};
+use super::dhcp::frame;
+use super::dhcp::lease::Lease;
+use super::dhcp::packet::Reply;
+use super::link::Mac;
+use super::socket::PacketSocket;
+use super::spec::{Method, Request};
+
+/// While a node boots, DHCP is never silent for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// How long an answer to "who has this address" is waited for: hosts give it in a millisecond.
+/// A server has looked itself before it granted, a command line has not.
+const GRANTED_PROBE: Duration = Duration::from_millis(25);
+const STATIC_PROBE: Duration = Duration::from_millis(200);
+
+/// The way to an address on one link.
+#[derive(Debug)]
+pub(super) struct Acquire {
+    index: u32,
+    mac: Mac,
+    dhcp: Option<Dhcp>,
+    probe: Option<Probe>,
+    grant: Option<Grant>,
+}
+
+#[derive(Debug)]
+struct Dhcp {
+    socket: PacketSocket,
+    client: Client,
+}
+
+/// A question for holders of an address.
+#[derive(Debug)]
+struct Probe {
+    socket: PacketSocket,
+    address: Ipv4Addr,
+    until: Instant,
+    holder: Option<Mac>,
+}
+
+/// An address that may be taken if no one else has it.
+#[derive(Debug, Clone)]
+pub(super) enum Grant {
+    /// A server's.
+    Lease(Lease),
+    /// The command line's.
+    Static {
+        /// The address.
+        address: Ipv4Addr,
+        /// The length of its network's prefix.
+        prefix: u8,
+        /// The default route's gateway.
+        gateway: Option<Ipv4Addr>,
+    },
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing to do until something comes in, or until then.
+    Wait(Option<Instant>),
+    /// The command line's address is someone else's.
+    Conflict(Ipv4Addr, Mac),
+    /// The address can be taken.
+    Ready,
+}
+
+/// Something worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A server (the first address) offers the second.
+    Offer(Ipv4Addr, Ipv4Addr),
+    /// A server refuses, and says why.
+    Refusal(Ipv4Addr, String),
+    /// A message was of no use, and why.
+    Useless(Ipv4Addr, String),
+    /// The granted address is someone else's, and was declined.
+    Declined(Ipv4Addr, Mac),
+    /// The link could not be asked for holders of the address.
+    NoProbe(Ipv4Addr, Errno),
+}
+
+impl Acquire {
+    /// Begins on link `index` with address `mac`; `seed` is random.
+    pub(super) fn begin(
+        index: u32,
+        mac: Mac,
+        request: &Request,
+        seed: u32,
+        now: Instant,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Self, Errno> {
+        let mut this = Self { index, mac, dhcp: None, probe: None, grant: None };
+        match request.method {
+            Method::Off => {}
+            Method::Static { address, prefix, gateway } => {
+                this.grant = Some(Grant::Static { address, prefix, gateway });
+                this.look_for(address, now + STATIC_PROBE, tell);
+            }
+            Method::Dhcp { requested } => {
+                let client = Client::new(mac, seed, now, LONGEST_WAIT)
+                    .wishing(request.hostname.clone(), requested);
+                this.dhcp = Some(Dhcp { socket: PacketSocket::dhcp(index)?, client });
+            }
+        }
+        Ok(this)
+    }
+
+    /// What was granted.
+    pub(super) fn grant(&self) -> Option<&Grant> {
+        self.grant.as_ref()
+    }
+
+    /// The DHCP messages it has sent.
+    pub(super) fn sent(&self) -> u32 {
+        self.dhcp.as_ref().map_or(0, |dhcp| dhcp.client.sent())
+    }
+
+    /// Asks once more: what was sent before may have been lost in the kernel.
+    pub(super) fn nudge(&mut self, now: Instant) {
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.client.nudge(now);
+        }
+    }
+
+    /// The sockets to listen on.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let dhcp = self.dhcp.as_ref().map(|dhcp| dhcp.socket.as_fd());
+        dhcp.into_iter().chain(self.probe.as_ref().map(|probe| probe.socket.as_fd()))
+    }
+
+    /// Reads what came in and sends what is due.
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Step, Errno> {
+        self.hear_arp()?;
+        self.hear_dhcp(now, tell)?;
+        if let Some(step) = self.weigh_grant(now, tell)? {
+            return Ok(step);
+        }
+        let Some(dhcp) = &mut self.dhcp else { return Ok(Step::Wait(None)) };
+        if let Some(message) = dhcp.client.message(now) {
+            dhcp.broadcast(&message)?;
+        }
+        Ok(Step::Wait(Some(dhcp.client.due())))
+    }
+
+    /// Whether the granted address can be taken, where there is one.
+    fn weigh_grant(
+        &mut self,
+        now: Instant,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Option<Step>, Errno> {
+        let Some(grant) = &self.grant else { return Ok(None) };
+        let address = grant.address();
+        let probe = self.probe.as_ref().filter(|probe| probe.address == address);
+        let Some(holder) = probe.and_then(|probe| probe.holder) else {
+            let until = probe.map(|probe| probe.until).filter(|until| now < *until);
+            return Ok(Some(until.map_or(Step::Ready, |until| Step::Wait(Some(until)))));
+        };
+        let (Grant::Lease(lease), Some(dhcp)) = (grant, &mut self.dhcp) else {
+            return Ok(Some(Step::Conflict(address, holder)));
+        };
+        let message = dhcp.client.decline(now, lease);
+        dhcp.broadcast(&message)?;
+        tell(Event::Declined(address, holder));
+        self.grant = None;
+        self.probe = None;
+        Ok(None)
+    }
+
+    fn hear_arp(&mut self) -> Result<(), Errno> {
+        let Some(probe) = &mut self.probe else { return Ok(()) };
+        for packet in probe.socket.receive()? {
+            probe.holder = probe.holder.or(arp::holder(&packet, self.mac, probe.address));
+        }
+        Ok(())
+    }
+
+    fn hear_dhcp(&mut self, now: Instant, tell: &mut dyn FnMut(Event)) -> Result<(), Errno> {
+        let Some(dhcp) = &self.dhcp else { return Ok(()) };
+        for datagram in dhcp.socket.receive()? {
+            let Some((sender, message)) = frame::unwrap(&datagram) else { continue };
+            match (Reply::decode(message), &mut self.dhcp) {
+                (Ok(reply), Some(dhcp)) if self.grant.is_none() => {
+                    let outcome = dhcp.client.receive(now, &reply);
+                    self.take(outcome, sender, now, tell);
+                }
+                (Ok(_), _) => {}
+                (Err(error), _) => tell(Event::Useless(sender, format!("malformed: {error}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        outcome: Outcome,
+        sender: Ipv4Addr,
+        now: Instant,
+        tell: &mut dyn FnMut(Event),
+    ) {
+        match outcome {
+            Outcome::Ignored(why) => tell(Event::Useless(sender, why)),
+            Outcome::Refused(why) => tell(Event::Refusal(sender, why)),
+            Outcome::Offered(lease) => {
+                tell(Event::Offer(lease.server, lease.address));
+                // While the server makes up its mind: so it costs no time.
+                self.look_for(lease.address, now + GRANTED_PROBE, tell);
+            }
+            Outcome::Granted(lease) => {
+                if self.probe.as_ref().is_none_or(|probe| probe.address != lease.address) {
+                    self.look_for(lease.address, now + GRANTED_PROBE, tell);
+                }
+                self.grant = Some(Grant::Lease(lease));
+            }
+        }
+    }
+
+    /// Asks the link whether anyone has `address`. Where that can't be done, it is most likely
+    /// free, and no reason to have no network.
+    fn look_for(&mut self, address: Ipv4Addr, until: Instant, tell: &mut dyn FnMut(Event)) {
+        let probe = PacketSocket::arp(self.index).and_then(|socket| {
+            socket.broadcast(&arp::probe(self.mac, address))?;
+            Ok(Probe { socket, address, until, holder: None })
+        });
+        match probe {
+            Ok(probe) => self.probe = Some(probe),
+            Err(error) => tell(Event::NoProbe(address, error)),
+        }
+    }
+}
+
+impl Dhcp {
+    fn broadcast(&self, message: &[u8]) -> Result<(), Errno> {
+        let datagram = frame::wrap(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, message);
+        self.socket.broadcast(&datagram)
+    }
+}
+
+impl Grant {
+    fn address(&self) -> Ipv4Addr {
+        match self {
+            Self::Lease(lease) => lease.address,
+            Self::Static { address, .. } => *address,
+        }
+    }
+}
