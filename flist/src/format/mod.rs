@@ -25,5 +25,7 @@ pub use header::{
 pub use looks::Looks;
 pub use sections::{MAX_FILE_LEN, MAX_TOTAL_LEN};
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
