@@ -1,0 +1,124 @@
+//! A cold boot to multi-user from the flist, beside the same root as a squashfs on a local
+//! virtio disk under the same kernel.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use tests::lab::{Lab, Server};
+use tests::out::built;
+use tests::root::run as must;
+use tests::vm::{Machine, Vm};
+
+use crate::Bench;
+use crate::report::{Report, Times, megabytes};
+use crate::sizes::{build, inspect, squashfs};
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What a boot showed.
+struct Boot {
+    /// From the kernel's first instruction to multi-user, on the guest's clock.
+    multi_user: Duration,
+    console: String,
+}
+
+pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    report.section("Boot");
+    let dir = bench.scratch.path().join("boot");
+    fs::create_dir(&dir)?;
+    let flist = dir.join("debian.flist");
+    build(&bench.root, &flist)?;
+    let image = bench.scratch.path().join("debian.squashfs");
+    squashfs(&bench.root, &image)?;
+    let kernel = built("vmlinuz")?;
+    let local = local_machine(bench, &kernel, &image)?;
+    let _lab = Lab::enter()?;
+    let server = Server::start(&dir, "127.0.0.1:8080")?;
+    let arguments = server.arguments.replace("127.0.0.1", "10.0.2.2");
+    let ours = Machine::new(&kernel, &built("initramfs.img")?, &arguments);
+    let (mut flist_times, mut local_times) = (Times::new(), Times::new());
+    let (mut handed, mut waited) = (Times::new(), Times::new());
+    let mut bytes = 0;
+    for _ in 0..bench.runs {
+        let boot = boot(ours.start()?)?;
+        flist_times.push(boot.multi_user);
+        let summary = summary(&boot.console)?;
+        handed.push(Duration::from_millis(summary.total - summary.dhcp));
+        waited.push(Duration::from_millis(summary.dhcp));
+        bytes = bytes.max(moved(&server)?);
+        local_times.push(self::boot(local.start()?)?.multi_user);
+    }
+    let packs = inspect(&flist)?["stored_bytes"].as_u64().unwrap_or(0);
+    report.versus(
+        "cold boot to multi-user (peer: squashfs on a local virtio disk), guest time",
+        flist_times.pair(),
+        local_times.pair(),
+        1.15,
+    );
+    report.promise(
+        "PID 1's first instruction to exec of the OS's init, DHCP's waiting aside",
+        handed.text(),
+        "under 0.4 s",
+        handed.median() < 0.4,
+    );
+    report.fact("of which DHCP's waiting was not counted", waited.text());
+    report.promise(
+        &format!("bytes moved to multi-user, of {} in packs", megabytes(packs)),
+        megabytes(bytes),
+        "at most a quarter",
+        bytes * 4 <= packs,
+    );
+    Ok(())
+}
+
+/// A machine that boots `image` from a local disk: overlay on tmpfs, as ours, by a shell script.
+fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<Machine> {
+    let script = bench.scratch.path().join("init");
+    fs::write(
+        &script,
+        "#!/bin/busybox sh\n\
+         export PATH=/bin; busybox mkdir -p /bin /lower /up /root; busybox --install -s /bin\n\
+         mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys\n\
+         mount -t tmpfs -o mode=755 run /run\n\
+         release=$(uname -r); cd /lib/modules/$release\n\
+         # Each needs others: the order does not matter when all are tried often enough.\n\
+         for round in 1 2 3; do find . -name '*.ko' -exec insmod {} \\; 2>/dev/null; done\n\
+         cd /; mount -t squashfs -o ro /dev/vda /lower; mount -t tmpfs up /up\n\
+         mkdir /up/upper /up/work\n\
+         mount -t overlay -o lowerdir=/lower,upperdir=/up/upper,workdir=/up/work root /root\n\
+         for dir in dev proc sys run; do mount --move /$dir /root/$dir; done\n\
+         exec switch_root /root /sbin/init\n",
+    )?;
+    let initramfs = bench.scratch.path().join("local.img");
+    must(Command::new(built("initramfs")?)
+        .args(["--modules", "virtio_pci,virtio_blk,virtio_net,squashfs,overlay"])
+        .arg("--kernel-modules")
+        .arg(built("modules")?)
+        .arg("--init")
+        .arg(&script)
+        .args(["--add", "/bin/busybox=/bin/busybox", "--output"])
+        .arg(&initramfs))
+    .context("scripts/setup installs busybox-static")?;
+    let mut machine = Machine::new(kernel, &initramfs, "");
+    let drive = format!("file={},if=virtio,format=raw,readonly=on", image.display());
+    machine.args = vec!["-drive".into(), drive];
+    Ok(machine)
+}
+
+/// Boots a Debian to multi-user and off again.
+fn boot(mut vm: Vm) -> anyhow::Result<Boot> {
+    vm.log_in(LIMIT)?;
+    vm.must("systemctl is-system-running --wait", LIMIT)?;
+    let time = vm.must(
+        "systemctl show multi-user.target -P ActiveEnterTimestampMonotonic",
+        LIMIT,
+    )?;
+    let multi_user = Duration::from_micros(time.trim().parse().context("a timestamp")?);
+    let console = vm.console();
+    vm.send("poweroff\n")?;
+    vm.wait_end(LIMIT)?;
+    Ok(Boot { multi_user, console })
+}

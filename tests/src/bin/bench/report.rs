@@ -1,0 +1,156 @@
+//! The tables of BENCHMARKS.md.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tests::root::run;
+
+/// Sections of rows, in the order measured.
+#[derive(Default)]
+pub(crate) struct Report {
+    sections: Vec<(String, Vec<Row>)>,
+}
+
+struct Row {
+    what: String,
+    value: String,
+    peer: String,
+    promise: String,
+    kept: Option<bool>,
+}
+
+impl Report {
+    /// Begins a section.
+    pub(crate) fn section(&mut self, title: &str) {
+        self.sections.push((title.into(), Vec::new()));
+    }
+
+    /// A figure with nothing promised of it.
+    pub(crate) fn fact(&mut self, what: &str, value: impl Into<String>) {
+        self.push(what, value.into(), "", "", None);
+    }
+
+    /// A figure against a promise.
+    pub(crate) fn promise(&mut self, what: &str, value: impl Into<String>, promise: &str, kept: bool) {
+        self.push(what, value.into(), "", promise, Some(kept));
+    }
+
+    /// A figure against a peer's, measured in the same run, and what is promised of the ratio.
+    pub(crate) fn versus(
+        &mut self,
+        what: &str,
+        (ours, ours_text): (f64, String),
+        (peer, peer_text): (f64, String),
+        most: f64,
+    ) {
+        let ratio = ours / peer;
+        let promise = format!("at most {most} times");
+        let value = format!("{ours_text} ({ratio:.3} times)");
+        self.push(what, value, &peer_text, &promise, Some(ratio <= most));
+    }
+
+    fn push(&mut self, what: &str, value: String, peer: &str, promise: &str, kept: Option<bool>) {
+        eprintln!("  {what}: {value} {peer} {promise} {}", verdict(kept));
+        if let Some((_, rows)) = self.sections.last_mut() {
+            rows.push(Row {
+                what: what.into(),
+                value,
+                peer: peer.into(),
+                promise: promise.into(),
+                kept,
+            });
+        }
+    }
+
+    /// The whole page.
+    ///
+    /// # Errors
+    /// When the machine can't be described.
+    pub(crate) fn markdown(&self, runs: usize) -> anyhow::Result<String> {
+        let mut text = String::from("# Benchmarks\n\n");
+        writeln!(
+            text,
+            "Made by `scripts/bench`, everything in one sitting. {}. Timings are medians of {runs} \
+             runs with the spread in brackets; a peer's runs take turns with ours.\n",
+            machine()?
+        )?;
+        for (title, rows) in &self.sections {
+            writeln!(text, "## {title}\n")?;
+            writeln!(text, "| what | measured | peer | promise | kept |\n|---|---|---|---|---|")?;
+            for Row { what, value, peer, promise, kept } in rows {
+                writeln!(text, "| {what} | {value} | {peer} | {promise} | {} |", verdict(*kept))?;
+            }
+            text.push('\n');
+        }
+        Ok(text)
+    }
+}
+
+fn verdict(kept: Option<bool>) -> &'static str {
+    match kept {
+        Some(true) => "yes",
+        Some(false) => "**no**",
+        None => "",
+    }
+}
+
+fn machine() -> anyhow::Result<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo")?;
+    let model = info.lines().find_map(|l| l.strip_prefix("model name\t: ")).unwrap_or("unknown");
+    let cores = std::thread::available_parallelism()?;
+    let kernel = run(std::process::Command::new("uname").arg("-sr"))?;
+    let date = run(std::process::Command::new("date").args(["-u", "+%F"]))?;
+    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    let kib: u64 = memory
+        .lines()
+        .find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok())
+        .unwrap_or(0);
+    Ok(format!(
+        "{}; {cores} cores ({model}), {} GiB, {}; virtual machines under qemu/tcg",
+        String::from_utf8_lossy(&date).trim(),
+        kib.div_ceil(1 << 20),
+        String::from_utf8_lossy(&kernel).trim(),
+    ))
+}
+
+/// Times of several runs.
+pub(crate) struct Times(Vec<f64>);
+
+impl Times {
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn push(&mut self, time: Duration) {
+        self.0.push(time.as_secs_f64());
+        self.0.sort_by(f64::total_cmp);
+    }
+
+    /// The median in seconds.
+    pub(crate) fn median(&self) -> f64 {
+        self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    /// Median and spread.
+    pub(crate) fn text(&self) -> String {
+        let (least, most) = (self.0.first().copied(), self.0.last().copied());
+        format!(
+            "{:.2} s [{:.2} to {:.2}]",
+            self.median(),
+            least.unwrap_or(f64::NAN),
+            most.unwrap_or(f64::NAN)
+        )
+    }
+
+    /// Both, for [`Report::versus`].
+    pub(crate) fn pair(&self) -> (f64, String) {
+        (self.median(), self.text())
+    }
+}
+
+/// A count of bytes: `98.3 MB`.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
+    let bytes = bytes as f64;
+    if bytes < 1e6 { format!("{:.1} kB", bytes / 1e3) } else { format!("{:.2} MB", bytes / 1e6) }
+}
