@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,6 +53,7 @@ impl Drop for Lab {
 /// A running `zimg serve`; killed when dropped.
 pub struct Server {
     child: Child,
+    log: File,
     /// What a node boots from: URL of the first flist found, and its root hash.
     pub arguments: String,
     /// Where it listens: `http://127.0.0.1:PORT`.
@@ -64,15 +66,18 @@ impl Server {
     /// # Errors
     /// When it does not start, or `dir` holds no flist.
     pub fn start(dir: &Path, listen: &str) -> anyhow::Result<Self> {
+        let log = tempfile::tempfile()?;
         let mut child = Command::new(out::built("zimg")?)
-            .args(["serve", "--quiet", "--listen", listen])
+            .args(["serve", "--listen", listen])
             .arg(dir)
             .stdout(Stdio::piped())
+            .stderr(log.try_clone()?)
             .spawn()?;
         let stdout = child.stdout.take().context("zimg serve has no output")?;
         let mut lines = BufReader::new(stdout).lines();
         let url = lines.next().context("zimg serve printed nothing")??;
-        let mut server = Self { child, arguments: String::new(), url };
+        let url = url.trim_end_matches('/').to_string();
+        let mut server = Self { child, log, arguments: String::new(), url };
         for line in lines.by_ref() {
             let line = line?;
             if let Some(at) = line.find("zimg.url=") {
@@ -83,9 +88,21 @@ impl Server {
         Ok(server)
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// How many requests it has answered so far, and how many bytes of bodies it sent: from its
+    /// access log.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub fn served(&self) -> anyhow::Result<(u64, u64)> {
+        let mut text = vec![0; usize::try_from(self.log.metadata()?.len())?];
+        self.log.read_exact_at(&mut text, 0)?;
+        let text = String::from_utf8_lossy(&text);
+        let sizes = text.lines().filter_map(|line| {
+            let mut words = line.split_whitespace().rev();
+            words.find(|w| w.ends_with("ms"))?;
+            words.next()?.parse::<u64>().ok()
+        });
+        Ok(sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size)))
     }
 }
 

@@ -2,6 +2,7 @@
 //! Tests and benchmarks are sentences over these.
 
 pub mod http_faults;
+pub mod images;
 pub mod lab;
 pub mod out;
 pub mod root;

@@ -89,7 +89,7 @@ fn build(source: Option<&Path>, dir: &Path) -> anyhow::Result<PathBuf> {
 /// The kernel arguments that boot `flist` from `server`, as a guest of qemu sees the host.
 fn arguments(server: &Server, flist: &Path) -> anyhow::Result<String> {
     let hash = flist::id::RootHash::of(&std::fs::read(flist)?);
-    let port = server.url.rsplit(':').next().context("a port")?.trim_end_matches('/');
+    let port = server.url.rsplit(':').next().context("a port")?;
     let name = flist.file_name().context("a file")?.to_string_lossy();
     Ok(format!("zimg.url=http://10.0.2.2:{port}/{name} zimg.hash={hash}"))
 }

@@ -89,7 +89,12 @@ fn walking(bench: &Bench, report: &mut Report, dir: &Path) -> anyhow::Result<()>
         "under 1 s",
         fresh.median() < 1.0,
     );
-    report.versus("the same again, warm (peer: the plain directory)", warm.pair(), plain.pair(), 1.3);
+    report.versus(
+        "the same again, warm (peer: the plain directory)",
+        warm.pair(),
+        plain.pair(),
+        1.3,
+    );
     report.promise(
         "memory of the server after it (its own; no contents were read)",
         megabytes(resident),
@@ -107,8 +112,12 @@ fn reading(bench: &Bench, report: &mut Report, dir: &Path) -> anyhow::Result<()>
     fs::create_dir(&source)?;
     let big = source.join("big");
     // Real contents that fit the server's cache: the Debian root's largest programs.
-    let tar = Command::new("tar").arg("-C").arg(&bench.root).args(["-cf", "-", "usr/lib", "usr/bin"])
-        .stdout(File::create(&big)?).status()?;
+    let tar = Command::new("tar")
+        .arg("-C")
+        .arg(&bench.root)
+        .args(["-cf", "-", "usr/lib", "usr/bin"])
+        .stdout(File::create(&big)?)
+        .status()?;
     anyhow::ensure!(tar.success(), "tar: {tar}");
     let flist = dir.join("big.flist");
     build(&source, &flist)?;

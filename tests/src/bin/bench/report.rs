@@ -31,7 +31,13 @@ impl Report {
     }
 
     /// A figure against a promise.
-    pub(crate) fn promise(&mut self, what: &str, value: impl Into<String>, promise: &str, kept: bool) {
+    pub(crate) fn promise(
+        &mut self,
+        what: &str,
+        value: impl Into<String>,
+        promise: &str,
+        kept: bool,
+    ) {
         self.push(what, value.into(), "", promise, Some(kept));
     }
 

@@ -29,7 +29,13 @@ pub(crate) fn build(source: &Path, out: &Path) -> anyhow::Result<()> {
 /// Makes a squashfs at [`LEVEL`].
 pub(crate) fn squashfs(source: &Path, out: &Path) -> anyhow::Result<()> {
     must(Command::new("mksquashfs").arg(source).arg(out).args([
-        "-comp", "zstd", "-Xcompression-level", LEVEL, "-noappend", "-quiet", "-no-progress",
+        "-comp",
+        "zstd",
+        "-Xcompression-level",
+        LEVEL,
+        "-noappend",
+        "-quiet",
+        "-no-progress",
     ]))?;
     Ok(())
 }
@@ -45,10 +51,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let facts = inspect(&flist)?;
     let number = |pointer: &str| facts.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     let (data, metadata) = (number("/data_bytes"), number("/flist_bytes"));
-    report.fact(
-        "Debian root",
-        format!("{} in {} files", megabytes(data), number("/inodes/files")),
-    );
+    report.fact("Debian root", format!("{} in {} files", megabytes(data), number("/inodes/files")));
     report.promise(
         "its flist",
         format!("{}, 1/{} of the data", megabytes(metadata), data / metadata.max(1)),
@@ -92,13 +95,13 @@ fn programs(dir: &Path, report: &mut Report) -> anyhow::Result<()> {
     };
     bound("init, stripped", &built("init")?, 2_500_000)?;
     let bare = dir.join("bare.img");
-    must(Command::new(built("initramfs")?)
-        .args(["--modules", "none", "--init"])
-        .arg(built("init")?)
-        .arg("--output")
-        .arg(&bare))?;
+    must(
+        Command::new(built("initramfs")?)
+            .args(["--modules", "none", "--init"])
+            .arg(built("init")?)
+            .arg("--output")
+            .arg(&bare),
+    )?;
     bound("initramfs without modules", &bare, 1_300_000)?;
     bound("initramfs with the modules of VMs", &built("initramfs.img")?, 2_000_000)
 }
-
-

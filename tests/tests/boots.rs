@@ -1,0 +1,185 @@
+//! Boots that end well, and what a booted system can do. Each machine is qemu with Debian's
+//! kernel; each has its own network namespace, so that ports and names are the test's own.
+
+use std::time::Duration;
+
+use tests::lab::{Lab, Server};
+use tests::vm::{Machine, Vm};
+use tests::{images, out};
+
+/// How long anything may take under software emulation on a busy machine.
+const LIMIT: Duration = Duration::from_secs(240);
+
+type Result = anyhow::Result<()>;
+
+fn machine(arguments: &str) -> anyhow::Result<Machine> {
+    Ok(Machine::new(&out::built("vmlinuz")?, &out::built("initramfs.img")?, arguments))
+}
+
+fn serve() -> anyhow::Result<Server> {
+    Server::start(images::folder()?, "127.0.0.1:8080")
+}
+
+/// Boots Debian and logs in.
+fn debian(more: &str) -> anyhow::Result<Vm> {
+    let arguments = images::arguments("debian.flist", 8080)?;
+    let mut vm = machine(&format!("{arguments} {more}"))?.start()?;
+    vm.log_in(LIMIT)?;
+    Ok(vm)
+}
+
+/// Ends a machine by `command` and looks at what systemd said of its unmounting.
+fn ends_clean(mut vm: Vm, command: &str, last_words: &str) -> Result {
+    vm.send(&format!("{command}\n"))?;
+    let said = vm.wait_for(last_words, LIMIT)?;
+    let status = vm.wait_end(LIMIT)?;
+    assert!(status.success(), "qemu: {status}");
+    let console = vm.console();
+    for bad in ["Failed to unmount", "failed to unmount", "hung", "blocked for more than"] {
+        assert!(!said.contains(bad) && !console.contains(bad), "{bad}:\n{console}");
+    }
+    Ok(())
+}
+
+/// The main promise: Debian to multi-user over DHCP, no unit failed, and everything in it works
+/// as on a disk. One boot, as boots are what costs time here.
+#[test]
+fn debian_over_dhcp() -> Result {
+    let _lab = Lab::enter()?;
+    let _server = serve()?;
+    let mut vm = debian("")?;
+    let state = vm.run("systemctl is-system-running --wait", LIMIT)?.0;
+    assert_eq!(state.trim(), "running", "{}", vm.must("systemctl --failed", LIMIT)?);
+    assert_eq!(vm.must("systemctl --failed --no-legend --plain", LIMIT)?.trim(), "");
+
+    // The root is an overlay, its lower no longer to be seen, and setuid and devices are honoured.
+    let mounts = vm.must("cat /proc/self/mounts", LIMIT)?;
+    let root: Vec<&str> = mounts.lines().filter(|l| l.split(' ').nth(1) == Some("/")).collect();
+    assert!(matches!(root.as_slice(), [line] if line.contains(" overlay ")), "{mounts}");
+    assert!(!mounts.contains("fuse.zimg"), "{mounts}");
+    assert!(!root.concat().contains("nosuid") && !root.concat().contains("nodev"), "{mounts}");
+
+    // setuid: an ordinary user's `su` asks for a password as root's program.
+    vm.must("useradd -m ann && echo ann:secret | chpasswd", LIMIT)?;
+    let seen =
+        vm.must("su ann -c 'cp /usr/bin/passwd /tmp/p; grep ^Uid /proc/self/status'", LIMIT)?;
+    assert!(seen.contains("1000"), "{seen}");
+    let setuid =
+        vm.must("su ann -c 'printf \"secret\\nQq9-xyzzy\\nQq9-xyzzy\\n\" | passwd'", LIMIT)?;
+    assert!(setuid.contains("success") || setuid.contains("updated"), "{setuid}");
+    // The control: without the setuid bit the same program fails.
+    let (_, status) = vm.run("su ann -c 'printf \"Qq9-xyzzy\\na\\na\\n\" | /tmp/p'", LIMIT)?;
+    assert_ne!(status, 0);
+
+    // File capabilities: ping as an ordinary user, and not without its capability.
+    vm.must("sysctl -qw net.ipv4.ping_group_range='1 0'", LIMIT)?;
+    assert!(vm.must("getcap /usr/bin/ping", LIMIT)?.contains("cap_net_raw"));
+    vm.must("su ann -c 'ping -c 1 -W 5 127.0.0.1'", LIMIT)?;
+    let (_, status) =
+        vm.run("cp /usr/bin/ping /tmp/ping; su ann -c '/tmp/ping -c 1 127.0.0.1'", LIMIT)?;
+    assert_ne!(status, 0, "ping works without its capability: this shows nothing");
+
+    // A local package goes onto the overlay.
+    vm.must(
+        "mkdir -p /tmp/d/DEBIAN /tmp/d/opt && echo hello > /tmp/d/opt/hello && \
+         printf 'Package: hello-zimg\\nVersion: 1\\nArchitecture: all\\nMaintainer: a <a@b>\\n\
+         Description: test\\n' > /tmp/d/DEBIAN/control && dpkg-deb -b /tmp/d /tmp/h.deb && \
+         apt-get install -y /tmp/h.deb && grep hello /opt/hello",
+        LIMIT,
+    )?;
+
+    // The boot told its times.
+    let marks = vm.must("dmesg | grep zimg:", LIMIT)?;
+    assert!(
+        marks.contains("network up") && marks.contains("flist") && marks.contains("boot:"),
+        "{marks}"
+    );
+    ends_clean(vm, "poweroff", "Power down")
+}
+
+#[test]
+fn reboot_ends_clean() -> Result {
+    let _lab = Lab::enter()?;
+    let _server = serve()?;
+    ends_clean(debian("")?, "reboot", "Restarting system")
+}
+
+#[test]
+fn debian_at_a_static_address() -> Result {
+    let _lab = Lab::enter()?;
+    let _server = serve()?;
+    let mut vm = debian("ip=10.0.2.77::10.0.2.2:255.255.255.0:fixed:eth0:none:10.0.2.3")?;
+    let address = vm.must("ip -4 address", LIMIT)?;
+    assert!(address.contains("10.0.2.77/24"), "{address}");
+    assert!(vm.must("ip route", LIMIT)?.contains("default via 10.0.2.2"));
+    assert_eq!(vm.must("hostname", LIMIT)?.trim(), "fixed");
+    assert!(vm.must("cat /etc/resolv.conf", LIMIT)?.contains("10.0.2.3"));
+    Ok(())
+}
+
+/// The address and the root outlive what administrators restart.
+#[test]
+fn address_and_root_outlive_the_network_managers() -> Result {
+    let _lab = Lab::enter()?;
+    let _server = serve()?;
+    let mut vm = debian("")?;
+    let name = vm.must("ls /sys/class/net | grep -v lo", LIMIT)?.trim().to_string();
+    let holds = |vm: &mut Vm, after: &str| -> Result {
+        let address = vm.must(&format!("ip -4 address show dev {name}"), LIMIT)?;
+        assert!(address.contains("10.0.2.15/24"), "after {after}: {address}");
+        assert!(vm.must("ip route", LIMIT)?.contains("default via 10.0.2.2"), "after {after}");
+        // Contents that no boot has read: they come over the network.
+        vm.must("echo 3 > /proc/sys/vm/drop_caches; find /usr/share -type f -size +20k | tail -n 40 | xargs cat | wc -c", LIMIT)
+            .map(drop)
+    };
+    holds(&mut vm, "the boot")?;
+    vm.must("systemctl restart networking", LIMIT)?;
+    holds(&mut vm, "restart of networking")?;
+    let config =
+        format!("printf 'auto {name}\\niface {name} inet dhcp\\n' > /etc/network/interfaces.d/net");
+    vm.must(&config, LIMIT)?;
+    vm.must("systemctl restart networking", LIMIT)?;
+    holds(&mut vm, "restart of networking with the interface configured")?;
+    vm.must("rm /etc/network/interfaces.d/net; printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' > /etc/systemd/network/80-all.network", LIMIT)?;
+    vm.must("systemctl start systemd-networkd && networkctl reload", LIMIT)?;
+    holds(&mut vm, "the start of networkd")?;
+    vm.must("systemctl restart systemd-networkd", LIMIT)?;
+    holds(&mut vm, "restart of networkd")?;
+    vm.must("systemctl stop systemd-networkd", LIMIT)?;
+    holds(&mut vm, "the end of networkd")
+}
+
+/// A root without any init still gives a shell, as the kernel would.
+#[test]
+fn root_without_an_init_gives_a_shell() -> Result {
+    let _lab = Lab::enter()?;
+    let _server = serve()?;
+    let mut vm = machine(&images::arguments("bare.flist", 8080)?)?.start()?;
+    vm.wait_for("zimg: boot:", LIMIT)?;
+    vm.wait_for("# ", LIMIT)?;
+    vm.send("echo $((6*7)) $$\n")?;
+    vm.wait_for("42 1", LIMIT)?;
+    Ok(())
+}
+
+/// The server goes away for 20 s in the middle of the boot: the boot waits and ends well.
+#[test]
+fn server_away_for_20_s_in_the_boot() -> Result {
+    let _lab = Lab::enter()?;
+    let server = serve()?;
+    let arguments = images::arguments("debian.flist", 8080)?;
+    let mut vm = machine(&arguments)?.start()?;
+    vm.wait_for("zimg: boot:", LIMIT)?;
+    vm.wait_for("systemd[1]:", LIMIT)?;
+    drop(server);
+    // The control: without the server nothing more comes than what was in memory.
+    let early = vm.wait_for("login: ", Duration::from_secs(20));
+    assert!(early.is_err(), "the boot needed no server: this shows nothing");
+    let _server = serve()?;
+    vm.log_in(LIMIT)?;
+    let state = vm.run("systemctl is-system-running --wait", LIMIT)?.0;
+    assert_eq!(state.trim(), "running", "{}", vm.console());
+    let console = vm.console();
+    assert!(!console.contains("I/O error") && !console.contains("Bus error"), "{console}");
+    ends_clean(vm, "poweroff", "Power down")
+}
