@@ -1,0 +1,271 @@
+//! `zimg` as a user meets it: what it says and returns, above all when something is wrong. Every
+//! refusal is one sentence that names the thing, and leaves nothing behind.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tests::http_faults::{Fault, FaultyServer};
+use tests::{out, root};
+
+type Result = anyhow::Result<()>;
+
+/// A folder with a small tree, its flist and its packs.
+struct Shop {
+    dir: tempfile::TempDir,
+}
+
+impl Shop {
+    fn new() -> anyhow::Result<Self> {
+        let shop = Self { dir: tempfile::tempdir()? };
+        let tree = shop.path("tree");
+        fs::create_dir_all(tree.join("etc"))?;
+        fs::write(tree.join("etc/motd"), "hello\n")?;
+        // Does not compress, so that the pack is large enough to damage here and there.
+        let noise: Vec<u8> = (0..40_000_u32)
+            .flat_map(|i| blake3::hash(&i.to_le_bytes()).as_bytes()[..25].to_vec())
+            .collect();
+        fs::write(tree.join("noise"), noise)?;
+        let built = shop.zimg(&["build", "tree", "a.flist"])?;
+        assert!(built.status.success(), "{}", text(&built.stderr));
+        Ok(shop)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn zimg(&self, args: &[&str]) -> anyhow::Result<Output> {
+        Ok(Command::new(out::built("zimg")?)
+            .current_dir(self.dir.path())
+            .args(args)
+            .stdin(Stdio::null())
+            .output()?)
+    }
+
+    fn pack(&self) -> anyhow::Result<PathBuf> {
+        let mut packs = fs::read_dir(self.path("packs"))?;
+        Ok(packs.next().expect("a pack")?.path())
+    }
+
+    /// Every file below the folder, to see whether something was left behind.
+    fn files(&self) -> anyhow::Result<Vec<String>> {
+        let found = root::run(Command::new("find").arg(self.dir.path()))?;
+        let mut lines: Vec<String> = text(&found).lines().map(str::to_string).collect();
+        lines.sort();
+        Ok(lines)
+    }
+
+    /// The command fails with `status` and one line that has all of `words`; nothing appears.
+    fn refuses(&self, args: &[&str], status: i32, words: &[&str]) -> Result {
+        let before = self.files()?;
+        let output = self.zimg(args)?;
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{args:?}: no {word:?} in: {said}");
+        }
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+        assert_eq!(self.files()?, before, "{args:?} left something behind");
+        Ok(())
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_commands_do_what_they_say() -> Result {
+    let shop = Shop::new()?;
+    let output = |args: &[&str]| -> anyhow::Result<String> {
+        let output = shop.zimg(args)?;
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        Ok(text(&output.stdout))
+    };
+    assert_eq!(output(&["cat", "a.flist", "/etc/motd"])?, "hello\n");
+    assert!(output(&["ls", "a.flist"])?.contains("motd"));
+    let listing: serde_json::Value = serde_json::from_str(&output(&["ls", "--json", "a.flist"])?)?;
+    let paths: Vec<_> =
+        listing.as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/", "/etc", "/noise", "/etc/motd"]);
+    let facts: serde_json::Value =
+        serde_json::from_str(&output(&["inspect", "--json", "a.flist"])?)?;
+    let hash = flist::id::RootHash::of(&fs::read(shop.path("a.flist"))?).to_string();
+    assert_eq!(facts["root_hash"].as_str(), Some(hash.as_str()));
+    output(&["verify", "a.flist", "--all-chunks", "--hash", &hash])?;
+    output(&["unpack", "a.flist", "b"])?;
+    assert_eq!(fs::read(shop.path("b/noise"))?, fs::read(shop.path("tree/noise"))?);
+    output(&["diff", "a.flist", "a.flist"])?;
+
+    fs::write(shop.path("tree/etc/motd"), "hallo\n")?;
+    fs::write(shop.path("tree/new"), "new")?;
+    let built = output(&["build", "tree", "c.flist", "--base", "a.flist"])?;
+    assert!(built.contains("of the base"), "{built}");
+    let diff = shop.zimg(&["diff", "a.flist", "c.flist"])?;
+    assert_eq!(diff.status.code(), Some(1));
+    let said = text(&diff.stdout);
+    assert!(said.contains("+ /new\n") && said.contains("! /etc/motd (mtime, contents)"), "{said}");
+    assert!(!said.contains("noise"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn wrong_command_lines() -> Result {
+    let shop = Shop::new()?;
+    shop.refuses(&["build"], 2, &["source"])?;
+    shop.refuses(&["frobnicate"], 2, &["frobnicate"])?;
+    shop.refuses(&["build", "tree", "b.flist", "--lever", "3"], 2, &["--lever"])?;
+    shop.refuses(&["build", "tree", "b.flist", "--level", "99"], 2, &["99", "22"])?;
+    shop.refuses(&["build", "tree", "b.flist", "--label", "x"], 2, &["KEY=VALUE"])?;
+    shop.refuses(&["inspect", "a.flist", "--hash", "12"], 2, &["64 hexadecimal digits"])?;
+    shop.refuses(&["mount", "http://127.0.0.1:1/a.flist", "tree"], 2, &["--hash"])?;
+    shop.refuses(&["inspect", "ftp://host/a.flist"], 2, &["ftp", "http"])?;
+    shop.refuses(&["cat", "a.flist"], 2, &["path"])
+}
+
+#[test]
+fn what_is_not_there_or_no_flist() -> Result {
+    let shop = Shop::new()?;
+    shop.refuses(&["inspect", "nothing.flist"], 3, &["nothing.flist"])?;
+    shop.refuses(&["build", "nothing", "b.flist"], 1, &["nothing"])?;
+    shop.refuses(&["build", "/dev/null", "b.flist"], 1, &["/dev/null"])?;
+    shop.refuses(&["cat", "a.flist", "/etc/shadow"], 1, &["/etc/shadow"])?;
+    shop.refuses(&["cat", "a.flist", "/etc"], 1, &["directory"])?;
+    shop.refuses(&["inspect", "tree/etc/motd"], 1, &["tree/etc/motd", "not an flist"])?;
+    shop.refuses(&["inspect", "tree"], 1, &["tree"])?;
+    shop.refuses(&["unpack", "a.flist", "tree"], 1, &["tree", "not empty"])?;
+    shop.refuses(&["mount", "a.flist", "nowhere"], 1, &["nowhere"])?;
+    shop.refuses(
+        &["inspect", "a.flist", "--hash", &"0".repeat(64)],
+        1,
+        &["a.flist", &"0".repeat(64)],
+    )
+}
+
+#[test]
+fn damaged_flists() -> Result {
+    let shop = Shop::new()?;
+    let good = fs::read(shop.path("a.flist"))?;
+    let write = |name: &str, bytes: &[u8]| fs::write(shop.path(name), bytes);
+    write("short.flist", &good[..good.len() - 1])?;
+    shop.refuses(&["ls", "short.flist"], 1, &["short.flist", "truncated"])?;
+    write("long.flist", &[good.as_slice(), b"x"].concat())?;
+    shop.refuses(&["ls", "long.flist"], 1, &["long.flist"])?;
+    let mut later = good.clone();
+    later[8] = 9;
+    write("later.flist", &later)?;
+    shop.refuses(&["ls", "later.flist"], 1, &["later.flist", "version 9", "version 1"])?;
+    write("page.flist", b"<!DOCTYPE html><html><body>404</body></html>")?;
+    shop.refuses(&["ls", "page.flist"], 1, &["page.flist", "web page"])?;
+    write("empty.flist", b"")?;
+    shop.refuses(&["ls", "empty.flist"], 1, &["empty.flist", "empty"])?;
+    // A byte in each region: header, section table, every section.
+    for at in (0..good.len()).step_by(good.len() / 97) {
+        let mut bad = good.clone();
+        bad[at] ^= 0x20;
+        write("bad.flist", &bad)?;
+        shop.refuses(&["ls", "bad.flist"], 1, &["bad.flist"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn damaged_and_missing_packs() -> Result {
+    let shop = Shop::new()?;
+    let pack = shop.pack()?;
+    let good = fs::read(&pack)?;
+    for at in [0, good.len() / 2, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&pack, &bad)?;
+        let verify = shop.zimg(&["verify", "a.flist", "--all-chunks"])?;
+        assert_eq!(verify.status.code(), Some(1));
+        assert!(text(&verify.stdout).contains("chunk number"), "{}", text(&verify.stdout));
+        assert!(shop.zimg(&["verify", "a.flist"])?.status.success(), "the flist itself is good");
+    }
+    shop.refuses(&["unpack", "a.flist", "b"], 1, &["chunk"])?;
+    fs::write(&pack, &good[..good.len() / 2])?;
+    shop.refuses(&["unpack", "a.flist", "b"], 1, &["pack"])?;
+    fs::remove_file(&pack)?;
+    shop.refuses(&["unpack", "a.flist", "b"], 3, &["packs"])?;
+    shop.refuses(&["cat", "a.flist", "/noise"], 3, &["packs"])?;
+    shop.refuses(&["cat", "a.flist", "/noise", "--store", "tree"], 3, &["tree"])?;
+    let verify = shop.zimg(&["verify", "a.flist", "--all-chunks"])?;
+    assert_eq!(verify.status.code(), Some(1));
+    // The control: with the pack back all is well.
+    fs::write(&pack, &good)?;
+    assert!(shop.zimg(&["verify", "a.flist", "--all-chunks"])?.status.success());
+    Ok(())
+}
+
+#[test]
+fn servers_that_fail() -> Result {
+    let shop = Shop::new()?;
+    let server = FaultyServer::start(shop.dir.path())?;
+    let url = server.url("a.flist");
+    assert!(shop.zimg(&["inspect", &url])?.status.success(), "the control");
+    server.fail("", Fault::WebPage);
+    shop.refuses(&["inspect", &url], 1, &["a.flist", "web page"])?;
+    server.heal();
+    server.fail("", Fault::Status(503));
+    shop.refuses(&["inspect", &url], 3, &["a.flist", "503"])?;
+    server.heal();
+    server.fail("", Fault::Status(404));
+    shop.refuses(&["inspect", &url], 3, &["a.flist", "404"])?;
+    server.stop();
+    shop.refuses(&["inspect", &url], 3, &["a.flist", "refused"])
+}
+
+#[test]
+fn unreadable_source_as_an_ordinary_user() -> Result {
+    let shop = Shop::new()?;
+    let secret = shop.path("tree/secret");
+    fs::write(&secret, "x")?;
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0))?;
+    fs::set_permissions(shop.dir.path(), fs::Permissions::from_mode(0o777))?;
+    let zimg = out::built("zimg")?.canonicalize()?;
+    let copy = shop.path("zimg");
+    fs::copy(zimg, &copy)?;
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&copy)
+        .current_dir(shop.dir.path())
+        .args(["build", "tree", "b.flist"])
+        .output()?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("tree/secret"), "{}", text(&output.stderr));
+    assert!(!shop.path("b.flist").exists());
+    Ok(())
+}
+
+#[test]
+fn full_disk() -> Result {
+    let shop = Shop::new()?;
+    let small = shop.path("small");
+    fs::create_dir(&small)?;
+    let mount = |args: &[&str]| root::run(Command::new(args[0]).args(&args[1..]));
+    mount(&["mount", "-t", "tmpfs", "-o", "size=300k", "small", small.to_str().unwrap()])?;
+    let result = shop.zimg(&["build", "tree", "small/b.flist"]);
+    let left: Vec<_> = walk(&small);
+    mount(&["umount", small.to_str().unwrap()])?;
+    let output = result?;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("No space left") && said.contains("small"), "{said}");
+    assert!(left.iter().all(|p| p.is_dir()), "left behind: {left:?}");
+    Ok(())
+}
+
+fn walk(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    entries
+        .flatten()
+        .flat_map(|e| {
+            let path = e.path();
+            let below = walk(&path);
+            std::iter::once(path).chain(below)
+        })
+        .collect()
+}
