@@ -10,6 +10,8 @@ mod validate;
 pub use limits::*;
 pub use tables::{Device, Dirent, Extent, Ino, Inode, Kind, Pack, ROOT, Tables, Time, XattrSet};
 pub use validate::Invalid;
+#[cfg(feature = "build")]
+pub(crate) use validate::type_bits;
 
 use crate::chunk::Chunk;
 

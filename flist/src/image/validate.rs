@@ -176,7 +176,7 @@ fn inodes(t: &Tables) -> Check {
 }
 
 /// The file type bits of `st_mode`, as in inode(7).
-pub(super) fn type_bits(kind: &Kind) -> u32 {
+pub(crate) fn type_bits(kind: &Kind) -> u32 {
     match kind {
         Kind::Socket => 0o140_000,
         Kind::Symlink { .. } => 0o120_000,

@@ -1,0 +1,204 @@
+//! Files that appear whole under their name or not at all, whatever ends the build.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::BuildError;
+use super::scan::identity_of;
+use super::tree::Identity;
+
+/// What umask(2) leaves of these.
+const MODE: Mode = Mode::from_raw_mode(0o666);
+
+/// A file without a name, where the file system has such; else one that is removed when dropped.
+pub(super) struct Temp {
+    pub(super) file: File,
+    name: Option<PathBuf>,
+}
+
+impl Temp {
+    /// A new file on the file system of directory `dir`.
+    pub(super) fn new_in(dir: &Path) -> Result<Self, BuildError> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(dir, flags | OFlags::TMPFILE, MODE) {
+            Ok(fd) => return Ok(Self { file: fd.into(), name: None }),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+            Err(e) => return Err(BuildError::io("make a file in", dir)(e)),
+        }
+        loop {
+            let name = free_name(dir);
+            match rustix::fs::open(&name, flags | OFlags::CREATE | OFlags::EXCL, MODE) {
+                Ok(fd) => return Ok(Self { file: fd.into(), name: Some(name) }),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(BuildError::io("make a file in", dir)(e)),
+            }
+        }
+    }
+
+    /// Writes all to the disk and gives the file the name `path`, on the same file system, in
+    /// place of what has it.
+    pub(super) fn persist(&mut self, path: &Path) -> Result<(), BuildError> {
+        self.file.sync_all().map_err(BuildError::io("write", path))?;
+        if self.name.is_none() {
+            match self.link(path) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST) => self.link_aside(path)?,
+                Err(e) => return Err(BuildError::io("name", path)(e)),
+            }
+        }
+        if let Some(name) = &self.name {
+            fs::rename(name, path).map_err(BuildError::io("name", path))?;
+        }
+        self.name = None;
+        Ok(())
+    }
+
+    fn link(&self, path: &Path) -> Result<(), Errno> {
+        let file = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, file, CWD, path, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    /// A name beside `path`, from which a rename can replace what is there.
+    fn link_aside(&mut self, path: &Path) -> Result<(), BuildError> {
+        loop {
+            let name = free_name(&folder_of(path));
+            match self.link(&name) {
+                Ok(()) => self.name = Some(name),
+                Err(Errno::EXIST) => continue,
+                Err(e) => return Err(BuildError::io("name", path)(e)),
+            }
+            return Ok(());
+        }
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            remove(name);
+        }
+    }
+}
+
+/// New files that are removed when dropped, unless kept.
+#[derive(Default)]
+pub(super) struct Undo(Vec<PathBuf>);
+
+impl Undo {
+    pub(super) fn push(&mut self, path: PathBuf) {
+        self.0.push(path);
+    }
+
+    /// The build succeeded.
+    pub(super) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|path| remove(path));
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(e) = fs::remove_file(path) {
+        log::warn!("cannot remove {}: {e}", path.display());
+    }
+}
+
+/// Where a build writes: the flist and the packs. Made before anything is read, so that what can't
+/// be written is known at once.
+pub(super) struct Output {
+    path: PathBuf,
+    flist: Temp,
+    packs: PathBuf,
+    /// Directories that were missing, outermost first; removed again where the build fails.
+    made: Vec<PathBuf>,
+}
+
+impl Output {
+    /// The flist is to be `path`; packs go below `store`, by default the flist's own directory.
+    pub(super) fn open(path: &Path, store: Option<&Path>) -> Result<Self, BuildError> {
+        let folder = folder_of(path);
+        if path.file_name().is_none() || path.is_dir() {
+            let path = path.to_path_buf();
+            return Err(BuildError::Entry { path, why: "is a directory: name the flist to write" });
+        }
+        let store = store.unwrap_or(&folder);
+        let flist = Temp::new_in(&folder)?;
+        let mut output =
+            Self { path: path.to_path_buf(), flist, packs: store.join("packs"), made: Vec::new() };
+        for dir in [store.to_path_buf(), output.packs.clone()] {
+            match fs::create_dir(&dir) {
+                Ok(()) => output.made.push(dir),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(BuildError::io("make the directory", dir)(e)),
+            }
+        }
+        Ok(output)
+    }
+
+    /// The directory of the packs.
+    pub(super) fn packs(&self) -> &Path {
+        &self.packs
+    }
+
+    /// What a scan that meets it leaves out: the packs, and the flist that is to be replaced.
+    pub(super) fn identities(&self) -> Result<Vec<Identity>, BuildError> {
+        let mut identities = Vec::new();
+        for path in [&self.packs, &self.path] {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            match rustix::fs::statx(CWD, path, flags, StatxFlags::INO) {
+                Ok(stat) => identities.push(identity_of(&stat)),
+                Err(Errno::NOENT) => {}
+                Err(e) => return Err(BuildError::io("examine", path)(e)),
+            }
+        }
+        Ok(identities)
+    }
+
+    /// Writes the flist: the image is there from now on.
+    pub(super) fn write(&mut self, flist: &[u8]) -> Result<(), BuildError> {
+        self.flist.file.write_all(flist).map_err(BuildError::io("write", &self.path))?;
+        self.flist.persist(&self.path)?;
+        self.made.clear();
+        sync_dir(&folder_of(&self.path))
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        for dir in self.made.iter().rev() {
+            if let Err(e) = fs::remove_dir(dir) {
+                log::warn!("cannot remove {}: {e}", dir.display());
+            }
+        }
+    }
+}
+
+/// Writes the names in `dir` to the disk.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), BuildError> {
+    let synced = File::open(dir).and_then(|dir| dir.sync_all());
+    synced.map_err(BuildError::io("write", dir))
+}
+
+/// The directory that holds `path`.
+pub(super) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn free_name(dir: &Path) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    dir.join(format!(".zimg-{}-{next}.tmp", std::process::id()))
+}

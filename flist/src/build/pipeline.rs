@@ -1,0 +1,232 @@
+//! Contents to packs: one thread reads and cuts, several compress, one writes in order. Memory is
+//! bounded by the slots that go round between them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
+
+use super::chunker::Chunker;
+use super::error::fit;
+use super::packs::{Finished, Packs};
+use super::read::{Input, Reader};
+use super::{BuildError, Progress};
+use crate::chunk::Chunk;
+use crate::id::ChunkId;
+use crate::image::Extent;
+
+/// Chunks under way, for each thread that compresses.
+const SLOTS_PER_THREAD: usize = 6;
+
+/// All contents, written.
+pub(super) struct Contents {
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) packs: Finished,
+    pub(super) extents: Extents,
+}
+
+/// The extents of the files that have contents of their own.
+#[derive(Default)]
+pub(super) struct Extents {
+    all: Vec<Extent>,
+    /// By inode index: first in `all`, and how many.
+    of: Vec<(usize, usize)>,
+}
+
+impl Extents {
+    /// Those of inode index `at`.
+    pub(super) fn of(&self, at: u32) -> &[Extent] {
+        let (first, count) = self.of.get(at as usize).copied().unwrap_or_default();
+        self.all.get(first..first + count).unwrap_or_default()
+    }
+}
+
+/// A chunk on its way, with its number in the content space.
+struct Slot {
+    number: usize,
+    plain: Vec<u8>,
+    frame: Vec<u8>,
+    id: ChunkId,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self { number: 0, plain: Vec::new(), frame: Vec::new(), id: ChunkId::from_bytes([0; 32]) }
+    }
+
+    /// Raw, unless compression saves something.
+    fn stored(&self) -> &[u8] {
+        if self.frame.len() < self.plain.len() { &self.frame } else { &self.plain }
+    }
+}
+
+/// Reads the contents of all files that are the first of their equals (`same`), cuts, compresses
+/// and writes them.
+pub(super) fn run(
+    input: &Input,
+    same: &[u32],
+    packs: Packs<'_>,
+    level: i32,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Contents, BuildError> {
+    let slots = threads * SLOTS_PER_THREAD;
+    let (free_in, free_out) = channel();
+    let (cut_in, cut_out) = channel();
+    let (done_in, done_out) = channel();
+    let cut_out = Mutex::new(cut_out);
+    for slot in (0..slots).map(|_| Slot::new()) {
+        free_in.send(slot).ok().ok_or(BuildError::Cancelled)?;
+    }
+    let (written, fed) = thread::scope(|scope| {
+        let feeder = Feeder {
+            chunker: Chunker::new(),
+            free: free_out,
+            out: cut_in,
+            number: 0,
+            extents: Extents::default(),
+            end: 0,
+        };
+        let feeder = scope.spawn(move || feeder.feed(input, same, progress));
+        for _ in 0..threads {
+            let (cut, done) = (&cut_out, done_in.clone());
+            scope.spawn(move || compress(level, cut, &done));
+        }
+        drop(done_in);
+        // Returns, and so ends the others, at the first error.
+        let written = write(done_out, free_in, packs);
+        (written, super::join(feeder))
+    });
+    let (chunks, packs) = written?;
+    let extents = fed?;
+    Ok(Contents { chunks, packs: packs.finish()?, extents })
+}
+
+/// Reads and cuts.
+struct Feeder {
+    chunker: Chunker,
+    free: Receiver<Slot>,
+    out: Sender<Slot>,
+    /// Number of the next chunk.
+    number: usize,
+    extents: Extents,
+    /// Where the content space ends so far.
+    end: u64,
+}
+
+impl Feeder {
+    fn feed(
+        mut self,
+        input: &Input,
+        same: &[u32],
+        progress: &dyn Progress,
+    ) -> Result<Extents, BuildError> {
+        let mut reader = Reader::new(input);
+        for (&first, at) in same.iter().zip(0..) {
+            let begin = self.extents.all.len();
+            if first == at {
+                reader.read(at, &mut |offset: u64, bytes: &[u8]| {
+                    if progress.cancelled() {
+                        return Err(BuildError::Cancelled);
+                    }
+                    progress.advance(bytes.len() as u64);
+                    self.extend(begin, offset, bytes.len() as u64);
+                    self.chunker.push(bytes);
+                    self.send(false)
+                })?;
+            }
+            self.extents.of.push((begin, self.extents.all.len() - begin));
+        }
+        self.send(true)?;
+        Ok(self.extents)
+    }
+
+    /// Records that the content space goes on with these bytes of the file whose extents begin at
+    /// `begin`.
+    fn extend(&mut self, begin: usize, file_offset: u64, len: u64) {
+        let content_offset = self.end;
+        self.end += len;
+        let own = self.extents.all.get_mut(begin..).and_then(<[Extent]>::last_mut);
+        match own.filter(|last| last.file_offset + last.len == file_offset) {
+            Some(last) => last.len += len,
+            None => self.extents.all.push(Extent { file_offset, content_offset, len }),
+        }
+    }
+
+    /// Sends off what is cut.
+    fn send(&mut self, last: bool) -> Result<(), BuildError> {
+        while let Some(chunk) = self.chunker.next(last) {
+            // The writer hangs up when it fails, and its error is the one that is told.
+            let mut slot = self.free.recv().ok().ok_or(BuildError::Cancelled)?;
+            slot.number = self.number;
+            slot.plain.clear();
+            slot.plain.extend_from_slice(chunk);
+            self.number += 1;
+            self.out.send(slot).ok().ok_or(BuildError::Cancelled)?;
+        }
+        Ok(())
+    }
+}
+
+/// Compresses what is cut until no more comes or nobody wants it.
+fn compress(level: i32, cut: &Mutex<Receiver<Slot>>, done: &Sender<Result<Slot, BuildError>>) {
+    let mut compressor = None;
+    loop {
+        let next = cut.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut slot) = next else { return };
+        let result = squeeze(&mut compressor, level, &mut slot).map(|()| slot);
+        if done.send(result.map_err(BuildError::io("compress", "a chunk"))).is_err() {
+            return;
+        }
+    }
+}
+
+fn squeeze(
+    compressor: &mut Option<Compressor<'static>>,
+    level: i32,
+    slot: &mut Slot,
+) -> io::Result<()> {
+    let compressor = match compressor {
+        Some(ready) => ready,
+        None => compressor.insert(new_compressor(level)?),
+    };
+    slot.frame.clear();
+    slot.frame.reserve(zstd::zstd_safe::compress_bound(slot.plain.len()));
+    compressor.compress_to_buffer(&slot.plain, &mut slot.frame)?;
+    slot.id = ChunkId::of(slot.stored());
+    Ok(())
+}
+
+/// Frames that hold their content's length, and neither a checksum nor a dictionary's number.
+fn new_compressor(level: i32) -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(level)?;
+    compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
+    compressor.set_parameter(CParameter::ChecksumFlag(false))?;
+    compressor.set_parameter(CParameter::DictIdFlag(false))?;
+    Ok(compressor)
+}
+
+/// Writes chunks in the order of their numbers.
+fn write<'a>(
+    done: Receiver<Result<Slot, BuildError>>,
+    free: Sender<Slot>,
+    mut packs: Packs<'a>,
+) -> Result<(Vec<Chunk>, Packs<'a>), BuildError> {
+    let mut chunks = Vec::new();
+    let mut waiting = BTreeMap::new();
+    for slot in done {
+        let slot = slot?;
+        waiting.insert(slot.number, slot);
+        while let Some(slot) = waiting.remove(&chunks.len()) {
+            let len = fit(slot.plain.len(), "bytes")?;
+            chunks.push(packs.add(slot.id, len, slot.stored())?);
+            // Nobody takes it any more once all is read.
+            let _ = free.send(slot);
+        }
+    }
+    Ok((chunks, packs))
+}
