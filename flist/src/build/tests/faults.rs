@@ -143,12 +143,30 @@ fn what_is_not_there_or_not_right_is_named() {
 
 #[test]
 fn what_may_not_be_read_is_named() {
-    if rustix::process::geteuid().is_root() {
-        return; // Root may read everything; the mounted tests run this as an ordinary user.
-    }
     let (bench, tree) = (Bench::new(), tempfile::tempdir().unwrap());
-    fs::write(tree.path().join("secret"), b"x").unwrap();
-    fs::set_permissions(tree.path().join("secret"), fs::Permissions::from_mode(0)).unwrap();
-    let error = bench.build(tree.path(), "x.flist", &Options::default()).unwrap_err().to_string();
+    for dir in [bench.folder.path(), tree.path()] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let secret = tree.path().join("secret");
+    fs::write(&secret, b"x").unwrap();
+    let as_nobody = || {
+        std::thread::scope(|scope| {
+            let build = || {
+                if rustix::process::geteuid().is_root() {
+                    rustix::thread::set_thread_uid(rustix::fs::Uid::from_raw(65534)).unwrap();
+                }
+                bench.build(tree.path(), "x.flist", &Options::default())
+            };
+            scope.spawn(build).join().unwrap()
+        })
+    };
+    as_nobody().unwrap(); // The control.
+    for file in ["x.flist", "packs"] {
+        let path = bench.path(file);
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+    }
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
+    let error = as_nobody().unwrap_err().to_string();
     assert!(error.contains("secret: Permission denied"), "{error}");
+    assert!(is_empty(bench.folder.path()));
 }
