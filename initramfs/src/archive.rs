@@ -67,6 +67,13 @@ impl Archive {
         self.insert(path, Item { permissions, node: Node::CharDevice { major, minor } })
     }
 
+    /// Whether there is a regular file of that path.
+    pub(crate) fn has_file(&self, path: &str) -> bool {
+        clean(path).is_ok_and(|path| {
+            self.items.get(&path).is_some_and(|item| matches!(item.node, Node::File(_)))
+        })
+    }
+
     /// The archive's bytes.
     pub(crate) fn to_newc(&self) -> Result<Vec<u8>, Error> {
         let mut out = Vec::new();

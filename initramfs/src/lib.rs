@@ -34,7 +34,8 @@ const FIRST_CONFIG: usize = 10;
 /// What an initramfs is to hold.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The program that becomes /init: a static ELF executable.
+    /// The program that becomes /init: a static ELF executable, or a script whose interpreter is
+    /// in `add`.
     pub init: PathBuf,
     /// A kernel's modules, if any are wanted.
     pub kernel_modules: Option<PathBuf>,
@@ -70,13 +71,13 @@ pub fn assemble(plan: &Plan) -> Result<Initramfs, Error> {
     for (path, permissions, number) in DEVICES {
         archive.char_device(path, permissions, number)?;
     }
-    archive.file("init", 0o755, read_init(&plan.init)?)?;
     for (number, file) in (FIRST_CONFIG..).zip(&plan.config) {
         archive.file(&config_path(number, file)?, 0o644, read(file)?)?;
     }
     for (file, path) in &plan.add {
         archive.file(path, permissions(file)?, read(file)?)?;
     }
+    add_init(&mut archive, &plan.init)?;
     let (modules, absent) = match choose(plan)? {
         None => (Vec::new(), Vec::new()),
         Some((kernel, chosen)) => add_modules(&mut archive, kernel.release(), chosen)?,
@@ -147,14 +148,24 @@ fn permissions(path: &Path) -> Result<u32, Error> {
     Ok(if mode & 0o111 == 0 { 0o644 } else { 0o755 })
 }
 
-fn read_init(path: &Path) -> Result<Vec<u8>, Error> {
+/// Adds /init: a static program, or a script whose interpreter is among the files added.
+fn add_init(archive: &mut Archive, path: &Path) -> Result<(), Error> {
     let program = read(path)?;
-    let bad = |why: String| Error::BadInit { path: path.to_owned(), why };
-    match Elf::new(&program).and_then(|elf| elf.is_dynamic()) {
-        Ok(false) => Ok(program),
-        Ok(true) => Err(bad("it needs a dynamic loader; build it for a musl target".to_owned())),
-        Err(error) => Err(bad(error.to_string())),
+    let bad = |why: String| Err(Error::BadInit { path: path.to_owned(), why });
+    if let Some(line) = program.strip_prefix(b"#!") {
+        let line = String::from_utf8_lossy(line.split(|&byte| byte == b'\n').next().unwrap_or(&[]));
+        let interpreter = line.split_whitespace().next().unwrap_or_default();
+        if !archive.has_file(interpreter) {
+            return bad(format!("its interpreter '{interpreter}' is not added, as by --add"));
+        }
+    } else {
+        match Elf::new(&program).and_then(|elf| elf.is_dynamic()) {
+            Ok(false) => {}
+            Ok(true) => return bad("it needs a dynamic loader; build it for musl".to_owned()),
+            Err(error) => return bad(error.to_string()),
+        }
     }
+    archive.file("init", 0o755, program)
 }
 
 fn config_path(number: usize, file: &Path) -> Result<String, Error> {

@@ -25,7 +25,7 @@ use initramfs::Plan;
     error_code(2, "The options are wrong.")
 )]
 struct Options {
-    /// the program that becomes /init: zimg's `init`, static
+    /// the program that becomes /init: zimg's `init`, or another static program
     #[argh(option, arg_name = "FILE")]
     init: PathBuf,
 
@@ -52,15 +52,15 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let args: Vec<String> = match std::env::args_os().map(OsString::into_string).collect() {
+    let args: Vec<String> = match std::env::args_os().skip(1).map(OsString::into_string).collect() {
         Ok(args) => args,
         Err(arg) => {
             eprintln!("initramfs: this argument is not UTF-8: {}", arg.display());
             return ExitCode::from(2);
         }
     };
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let options = match Options::from_args(&["initramfs"], args.get(1..).unwrap_or_default()) {
+    let args: Vec<&str> = args.iter().flat_map(|arg| split(arg)).collect();
+    let options = match Options::from_args(&["initramfs"], &args) {
         Ok(options) => options,
         Err(early) if early.status.is_ok() => {
             println!("{}", early.output);
@@ -78,6 +78,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `--option=value` as argh wants it: in two.
+fn split(arg: &str) -> impl Iterator<Item = &str> {
+    let (option, value) = match arg.split_once('=') {
+        Some((option, value)) if option.starts_with("--") => (option, Some(value)),
+        _ => (arg, None),
+    };
+    std::iter::once(option).chain(value)
 }
 
 fn run(options: Options) -> anyhow::Result<()> {
