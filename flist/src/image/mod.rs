@@ -222,3 +222,6 @@ fn slice<T>(table: &[T], first: u32, count: u32) -> Option<&[T]> {
     let first = first as usize;
     table.get(first..first.checked_add(count as usize)?)
 }
+
+#[cfg(test)]
+mod tests;

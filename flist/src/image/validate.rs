@@ -285,3 +285,6 @@ fn bump(column: &mut [u32], i: usize) {
         *cell += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;
