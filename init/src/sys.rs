@@ -1,3 +1,4 @@
 //! Every `unsafe` of this program, behind safe functions.
 
 pub(crate) mod net;
+pub(crate) mod signals;

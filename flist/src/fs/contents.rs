@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::chunk::Stored;
+use crate::store::Fetcher;
 
 /// Why contents can't be had, in the words of what fetches them.
 #[derive(Clone)]
@@ -39,4 +40,14 @@ pub trait Contents: Send + Sync {
 
     /// Fetches chunks and calls `done` once all are there or can't be had. Never waits.
     fn request(&self, chunks: &[u32], done: Done);
+}
+
+impl Contents for Fetcher {
+    fn held(&self, chunk: u32) -> Option<Arc<Stored>> {
+        Fetcher::held(self, chunk)
+    }
+
+    fn request(&self, chunks: &[u32], done: Done) {
+        Fetcher::request(self, chunks, Box::new(|result| done(result.map_err(Lost::new))));
+    }
 }

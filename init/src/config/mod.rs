@@ -1,0 +1,281 @@
+//! What the boot is asked to do: typed and checked, from the kernel command line and from
+//! `/etc/zimg/*.conf` of the initramfs.
+//!
+//! Everything but [`Sources::of_this_boot`] is pure. The command line wins over the files, save where it
+//! would loosen what the files demand of verification.
+
+mod near;
+mod sources;
+
+pub(crate) use sources::Sources;
+
+use crate::cmdline::Word;
+use flist::id::RootHash;
+use std::time::Duration;
+
+/// How long everything before the mount may take, unless `zimg.timeout=` says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The longest `zimg.timeout=` and `zimg.onfail=reboot:` taken: a day.
+const SECONDS_MAX: u64 = 86_400;
+
+/// A boot, as asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Where the flist lies; the first that answers is taken.
+    pub(crate) urls: Vec<String>,
+    /// What vouches for it.
+    pub(crate) verify: Verify,
+    /// Where its packs lie; empty: beside the flist.
+    pub(crate) stores: Vec<String>,
+    /// What takes the writes.
+    pub(crate) overlay: Overlay,
+    /// Bound on everything before the mount.
+    pub(crate) timeout: Duration,
+    /// Tell more in the kernel log.
+    pub(crate) debug: bool,
+    /// The program to become; `None`: the usual ones in turn.
+    pub(crate) init: Option<String>,
+}
+
+/// What must hold before an flist is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verify {
+    /// Its root hash is this one.
+    Hash(RootHash),
+    /// Nothing: an experiment.
+    Off,
+}
+
+/// Where the booted system's writes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Overlay {
+    /// Memory, at most this much (`size=` of tmpfs).
+    Tmpfs {
+        /// As tmpfs takes it: `50%`, `2G`.
+        size: String,
+    },
+    /// Nowhere: the root is read-only.
+    Off,
+}
+
+/// What a failed boot does once the screen is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFail {
+    /// Starts again after this long.
+    Reboot(Duration),
+    /// Switches the machine off.
+    PowerOff,
+    /// Stops it, screen on.
+    Halt,
+    /// Offers a shell on the console.
+    Shell,
+}
+
+impl Default for OnFail {
+    fn default() -> Self {
+        Self::Reboot(Duration::from_secs(30))
+    }
+}
+
+/// Why the boot as asked for can't be tried. [`ConfigError::fix`] says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("nothing says what to boot: zimg.url= is missing")]
+    NoUrl,
+    #[error("{key}={value} is not an http or https URL")]
+    Url { key: &'static str, value: String },
+    #[error("nothing vouches for the image: zimg.hash= is missing")]
+    NoAnchor,
+    #[error("zimg.hash={value}: {why}")]
+    Hash { value: String, why: flist::id::BadId },
+    #[error("two different root hashes are asked for: {0} and {1}")]
+    TwoHashes(RootHash, RootHash),
+    #[error("zimg.verify={0} is not known")]
+    VerifyValue(String),
+    #[error("zimg.verify=off, but the initramfs holds {0}")]
+    VerifyOffRefused(String),
+    #[error("{key} is not a key of zimg, but close to {meant}=")]
+    NearMiss { key: String, meant: &'static str },
+    #[error("a public key is given ({0}), and this version cannot check signatures")]
+    Key(String),
+    #[error("{key}={value} is not understood: expected {expected}")]
+    Value { key: &'static str, value: String, expected: &'static str },
+}
+
+impl ConfigError {
+    /// What the operator can do about it.
+    pub(crate) fn fix(&self) -> &'static str {
+        match self {
+            Self::NoUrl => {
+                "add zimg.url=http://SERVER/NAME.flist and zimg.hash=ROOT-HASH to the kernel command line (`zimg serve DIR` prints both)"
+            }
+            Self::Url { .. } => "write it as http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH",
+            Self::NoAnchor => {
+                "add zimg.hash= with the root hash that `zimg inspect` prints; only for an experiment, zimg.verify=off"
+            }
+            Self::Hash { .. } => "copy the root hash whole, as `zimg inspect` prints it",
+            Self::TwoHashes(..) => {
+                "give one zimg.hash=; one in /etc/zimg/*.conf of the initramfs can't be replaced from the command line"
+            }
+            Self::VerifyValue(_) => "zimg.verify= has the one value off; leave it out to verify",
+            Self::VerifyOffRefused(_) => {
+                "take zimg.verify=off away: what the initramfs demands can't be loosened from the command line"
+            }
+            Self::NearMiss { .. } => {
+                "correct the spelling: a misspelt verification key must not pass for none"
+            }
+            Self::Key(_) => "take the key away and pin the image with zimg.hash= instead",
+            Self::Value { .. } => "correct the value on the kernel command line",
+        }
+    }
+}
+
+/// What `zimg.onfail=` asks for. Never an error: a failure screen needs an answer even when the
+/// rest of the configuration is the failure.
+pub(crate) fn on_fail(sources: &Sources) -> OnFail {
+    sources.last("zimg.onfail").and_then(parse_on_fail).unwrap_or_default()
+}
+
+/// Checks it all. The warnings name what was ignored.
+pub(crate) fn config(sources: &Sources) -> Result<(Config, Vec<String>), ConfigError> {
+    let warnings = near::unknown_keys(sources)?;
+    if sources.last("zimg.onfail").is_some_and(|text| parse_on_fail(text).is_none()) {
+        return Err(ConfigError::Value {
+            key: "zimg.onfail",
+            value: sources.last("zimg.onfail").unwrap_or_default().to_owned(),
+            expected: "reboot[:SECONDS], poweroff, halt or shell",
+        });
+    }
+    let urls = urls(sources, "zimg.url")?;
+    if urls.is_empty() {
+        return Err(ConfigError::NoUrl);
+    }
+    let config = Config {
+        urls,
+        verify: verify(sources)?,
+        stores: self::urls(sources, "zimg.store")?,
+        overlay: overlay(sources)?,
+        timeout: timeout(sources)?,
+        debug: debug(sources)?,
+        init: sources.last("init").filter(|path| !path.is_empty()).map(str::to_owned),
+    };
+    Ok((config, warnings))
+}
+
+fn urls(sources: &Sources, key: &'static str) -> Result<Vec<String>, ConfigError> {
+    let check = |value: &str| {
+        let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+        match host {
+            Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(value.to_owned()),
+            _ => Err(ConfigError::Url { key, value: value.to_owned() }),
+        }
+    };
+    sources.all(key).into_iter().map(check).collect()
+}
+
+fn verify(sources: &Sources) -> Result<Verify, ConfigError> {
+    if let Some(key) = sources.keys.first() {
+        return Err(ConfigError::Key(format!("{key} in the initramfs")));
+    }
+    if sources.has("zimg.key") {
+        return Err(ConfigError::Key("zimg.key=".to_owned()));
+    }
+    let pinned = hash(&sources.files)?;
+    let asked = hash(&sources.line)?;
+    let off = [&sources.line, &sources.files].iter().any(|words| has(words, "zimg.verify"));
+    if let Some(other) = sources.each("zimg.verify").find(|value| *value != "off") {
+        return Err(ConfigError::VerifyValue(other.to_owned()));
+    }
+    match (pinned, asked) {
+        (Some(pinned), Some(asked)) if pinned != asked => {
+            Err(ConfigError::TwoHashes(pinned, asked))
+        }
+        (Some(_), _) if off => {
+            Err(ConfigError::VerifyOffRefused("a zimg.hash= in /etc/zimg".to_owned()))
+        }
+        (_, _) if off => Ok(Verify::Off),
+        (Some(hash), _) | (None, Some(hash)) => Ok(Verify::Hash(hash)),
+        (None, None) => Err(ConfigError::NoAnchor),
+    }
+}
+
+/// The one root hash among `words`.
+fn hash(words: &[Word]) -> Result<Option<RootHash>, ConfigError> {
+    let mut found = None;
+    for word in words.iter().filter(|word| word.key == "zimg.hash") {
+        let value = word.value.clone().unwrap_or_default();
+        let hash: RootHash = value.parse().map_err(|why| ConfigError::Hash { value, why })?;
+        match found {
+            Some(other) if other != hash => return Err(ConfigError::TwoHashes(other, hash)),
+            _ => found = Some(hash),
+        }
+    }
+    Ok(found)
+}
+
+fn has(words: &[Word], key: &str) -> bool {
+    words.iter().any(|word| word.key == key)
+}
+
+fn overlay(sources: &Sources) -> Result<Overlay, ConfigError> {
+    let value = sources.last("zimg.overlay").unwrap_or("tmpfs");
+    let size = match value {
+        "off" => return Ok(Overlay::Off),
+        "tmpfs" => Some("50%"),
+        other => other.strip_prefix("tmpfs:size=").filter(|size| is_size(size)),
+    };
+    match size {
+        Some(size) => Ok(Overlay::Tmpfs { size: size.to_owned() }),
+        None => Err(ConfigError::Value {
+            key: "zimg.overlay",
+            value: value.to_owned(),
+            expected: "tmpfs, tmpfs:size=SIZE (as 50% or 2G) or off",
+        }),
+    }
+}
+
+/// What tmpfs takes for a size: digits, then nothing or one of `k m g %`.
+fn is_size(text: &str) -> bool {
+    let digits = text.strip_suffix(['k', 'K', 'm', 'M', 'g', 'G', '%']).unwrap_or(text);
+    !digits.is_empty() && digits.len() <= 12 && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn timeout(sources: &Sources) -> Result<Duration, ConfigError> {
+    match sources.last("zimg.timeout") {
+        None => Ok(TIMEOUT),
+        Some(value) => seconds(value).filter(|time| !time.is_zero()).ok_or(ConfigError::Value {
+            key: "zimg.timeout",
+            value: value.to_owned(),
+            expected: "a number of seconds from 1 to 86400",
+        }),
+    }
+}
+
+fn debug(sources: &Sources) -> Result<bool, ConfigError> {
+    match sources.last("zimg.log") {
+        None => Ok(false),
+        Some("debug") => Ok(true),
+        Some(value) => {
+            Err(ConfigError::Value { key: "zimg.log", value: value.to_owned(), expected: "debug" })
+        }
+    }
+}
+
+fn parse_on_fail(text: &str) -> Option<OnFail> {
+    match text {
+        "reboot" => Some(OnFail::default()),
+        "poweroff" => Some(OnFail::PowerOff),
+        "halt" => Some(OnFail::Halt),
+        "shell" => Some(OnFail::Shell),
+        other => other.strip_prefix("reboot:").and_then(seconds).map(OnFail::Reboot),
+    }
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds: u64 = text.parse().ok()?;
+    (seconds <= SECONDS_MAX).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! The root daemon: brings up the network, serves the image, and stays as long as the node runs.
+//!
+//! It lives in the initramfs and never opens a path on the root it serves: such a read would wait
+//! for itself.
+
+use crate::config::{self, Sources};
+use crate::failure::{Failure, OrFail, Stage, chain};
+use crate::net::{self, How, NetConfig, NetError, Up};
+use crate::wire::Message;
+use crate::{handover, image, kmsg, overlay, sys};
+use rustix::mm::MlockAllFlags;
+use std::fs::{self, File};
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+/// The initramfs' own: what this process resolves names by, before and after the switch.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The role: returns only once the root is gone, or to end a boot that failed.
+pub(crate) fn run() -> ExitCode {
+    let mut pid_1 = match prepare() {
+        Ok(pipe) => pipe,
+        Err(e) => {
+            eprintln!("zimg: the root daemon can't start: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(&mut pid_1) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Err(e) = Message::Failed(failure).send(&mut pid_1) {
+                log::error!("PID 1 does not listen: {e}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Makes the process one that nothing on the booted system ends by chance. Returns the pipe to
+/// PID 1, which was its standard output; the standard streams are the kernel log from now on.
+fn prepare() -> io::Result<File> {
+    sys::signals::ignore_ending_signals()?;
+    let pipe = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
+    kmsg::init()?;
+    if let Some(log) = kmsg::descriptor() {
+        rustix::stdio::dup2_stdout(&log)?;
+        rustix::stdio::dup2_stderr(&log)?;
+    }
+    rustix::thread::set_name(c"zimg")?;
+    rustix::process::setsid()?;
+    fs::write("/proc/self/oom_score_adj", "-1000")?;
+    // Writing back pages of an upper layer must never wait for this process to get memory.
+    rustix::process::configure_io_flusher_behavior(true)?;
+    Ok(pipe)
+}
+
+/// Network, image, mount, then the long life. `Ok` means that the root is gone.
+fn serve(pid_1: &mut File) -> Result<(), Failure> {
+    let sources =
+        Sources::of_this_boot().or_fail(Stage::Configuration, "read what is asked for", "")?;
+    let (config, _told_by_pid_1) =
+        config::config(&sources).map_err(|e| Failure::new(Stage::Configuration, &e, e.fix()))?;
+    kmsg::set_debug(config.debug);
+    let deadline = Instant::now() + config.timeout;
+    let mut stages = Stages { pid_1, since: Instant::now() };
+
+    let up = network(&sources, deadline)?;
+    stages.done("network up")?;
+    let with_address = |failure| with_address(failure, &up);
+    let image = image::load(&config, deadline).map_err(with_address)?;
+    stages.done("flist")?;
+    let mounted = image::mount(image, Path::new(overlay::LOWER)).map_err(with_address)?;
+    stages.done("mount")?;
+
+    lock_memory();
+    stages.send(&Message::Ready(handover::files(&up, std::process::id())))?;
+    keep_lease(up).or_fail(Stage::Network, "keep the lease", "")?;
+    if let Err(e) = mounted.wait() {
+        log::error!("the root is gone: {e}");
+    }
+    Ok(())
+}
+
+/// `failure` with what is known of the network before all that was tried on it.
+fn with_address(mut failure: Failure, up: &Up) -> Failure {
+    let tried = std::mem::take(&mut failure.facts);
+    let mut failure = failure
+        .fact("address", address(up))
+        .fact("gateway", list(up.gateway.as_slice()))
+        .fact("DNS", list(&up.dns));
+    failure.facts.extend(tried);
+    failure
+}
+
+fn address(up: &Up) -> String {
+    let how = match up.how {
+        How::Dhcp => "by DHCP",
+        How::Static => "from the command line",
+    };
+    let addresses = up.addresses.iter().map(|address| format!("{}/{}", address.ip, address.prefix));
+    format!("{} on {} {how}", addresses.collect::<Vec<_>>().join(" "), up.interface)
+}
+
+fn list(ips: &[IpAddr]) -> String {
+    match ips {
+        [] => "none".to_owned(),
+        ips => ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// Keeps this process in memory: what it needs to answer a page fault may not itself be a page
+/// that has to be read. Pages are locked as they are first used, so that what is only reserved
+/// (stacks) costs nothing.
+fn lock_memory() {
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    if let Err(e) = rustix::mm::mlockall(flags) {
+        log::warn!("the root daemon's memory is not locked: {e}");
+    }
+}
+
+/// Renews the lease for the node's life, on a thread of its own.
+fn keep_lease(up: Up) -> io::Result<()> {
+    let keep = move || {
+        let changed = &mut |up: &Up| {
+            log::info!("the lease changed: {}", address(up));
+            if let Err(e) = fs::write(RESOLV_CONF, net::resolv_conf(up)) {
+                log::warn!("{RESOLV_CONF}: {e}");
+            }
+        };
+        net::keep(up, &|line| log::info!("{line}"), changed);
+    };
+    thread::Builder::new().name("lease".to_owned()).spawn(keep)?;
+    Ok(())
+}
+
+/// Tells PID 1 how long each stage took.
+struct Stages<'a> {
+    pid_1: &'a mut File,
+    since: Instant,
+}
+
+impl Stages<'_> {
+    fn done(&mut self, name: &str) -> Result<(), Failure> {
+        self.send(&Message::Mark(name.to_owned(), self.since.elapsed()))?;
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    fn send(&mut self, message: &Message) -> Result<(), Failure> {
+        message.send(self.pid_1).or_fail(Stage::Daemon, "speak to PID 1", "")
+    }
+}
+
+/// An address, by the kernel's arguments or by DHCP; names can be resolved from then on.
+fn network(sources: &Sources, deadline: Instant) -> Result<Up, Failure> {
+    let config = NetConfig::parse(&sources.pairs()).map_err(|e| network_failure(&e.into()))?;
+    let log = |line: &str| log::info!("{line}");
+    let up = net::up(&config, deadline, &log).map_err(|e| network_failure(&e))?;
+    fs::create_dir_all("/etc")
+        .and_then(|()| fs::write(RESOLV_CONF, net::resolv_conf(&up)))
+        .or_fail(Stage::Network, "write /etc/resolv.conf", "give the machine more memory")?;
+    if let Some(name) = &up.hostname
+        && let Err(e) = rustix::system::sethostname(name.as_bytes())
+    {
+        log::warn!("hostname {name}: {e}");
+    }
+    Ok(up)
+}
+
+fn network_failure(error: &NetError) -> Failure {
+    let fix = match error {
+        NetError::Spec(_) => "correct the argument on the kernel command line",
+        NetError::Off => "leave ip=off out: the image comes over the network",
+        NetError::NoInterface { .. } => {
+            "see that the machine has a network card, and the initramfs its module: `zimg-initramfs --modules`"
+        }
+        NetError::NoCarrier { .. } => "plug in the cable; see that the switch port is enabled",
+        NetError::NoAnswer { .. } => {
+            "see that a DHCP server serves this network, or give a static ip= on the kernel command line"
+        }
+        NetError::Conflict { .. } => "give each machine an address of its own",
+        NetError::Kernel { .. } => "see that the kernel has IPv4 and packet sockets",
+    };
+    let mut failure = Failure::new(Stage::Network, chain(error), fix);
+    failure.nics = error.nics().iter().map(ToString::to_string).collect();
+    failure
+}

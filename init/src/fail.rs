@@ -1,0 +1,102 @@
+//! The end of a boot that failed: the screen, then what `zimg.onfail=` asks for.
+
+use crate::config::{self, OnFail, Sources};
+use crate::failure::Failure;
+use crate::{clock, console, kmsg, modules, nics, screen, shutdown};
+use rustix::system::RebootCommand;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+/// How long a serial line gets to send the screen before the machine goes down.
+const FLUSH: Duration = Duration::from_secs(1);
+
+const SHELL: &str = "/bin/sh";
+
+/// Shows `failure` everywhere and obeys. `sources` is `None` where even they could not be read.
+pub(crate) fn fail(failure: Failure, sources: Option<&Sources>) -> ! {
+    let asked = sources.map(config::on_fail).unwrap_or_default();
+    let may_shell = sources.is_some_and(Sources::shell_allowed) && Path::new(SHELL).exists();
+    let (then, next) = decide(asked, may_shell);
+    let failure = with_hints(failure);
+    let nics = match failure.nics.as_slice() {
+        [] => nics::lines(Path::new("/sys/class/net")),
+        known => known.to_vec(),
+    };
+    let text = screen::render(&failure, &nics, &clock::text(SystemTime::now()), &next);
+    log::error!("boot failed at {}: {}", failure.stage, failure.what);
+    text.lines().filter(|line| !line.is_empty()).for_each(kmsg::keep);
+    console::show(&text);
+    obey(then)
+}
+
+/// Adds what explains many failures and is seen only from here.
+fn with_hints(failure: Failure) -> Failure {
+    match modules::foreign_releases().as_slice() {
+        [] => failure,
+        others => {
+            let release = rustix::system::uname();
+            let (others, release) = (others.join(", "), release.release().to_string_lossy());
+            failure.fact(
+                "modules",
+                format!("the initramfs holds those of {others}, not of this kernel, {release}"),
+            )
+        }
+    }
+}
+
+/// What is done in the end, and how the screen puts it.
+fn decide(asked: OnFail, may_shell: bool) -> (OnFail, String) {
+    match asked {
+        OnFail::Reboot(after) => (asked, format!("reboots in {} s", after.as_secs())),
+        OnFail::PowerOff => (asked, "switches the machine off".to_owned()),
+        OnFail::Halt => (asked, "halts".to_owned()),
+        OnFail::Shell if may_shell => {
+            (asked, "a shell on the console; reboots when it ends".to_owned())
+        }
+        OnFail::Shell => {
+            let (then, next) = decide(OnFail::default(), false);
+            let why = "no shell: it takes /bin/sh and zimg.shell=yes in /etc/zimg/*.conf of the initramfs";
+            (then, format!("{next} ({why})"))
+        }
+    }
+}
+
+fn obey(then: OnFail) -> ! {
+    thread::sleep(FLUSH);
+    match then {
+        OnFail::Reboot(after) => {
+            thread::sleep(after.saturating_sub(FLUSH));
+            shutdown::finish(RebootCommand::Restart)
+        }
+        OnFail::PowerOff => shutdown::finish(RebootCommand::PowerOff),
+        OnFail::Halt => shutdown::finish(RebootCommand::Halt),
+        OnFail::Shell => {
+            match Command::new(SHELL).status() {
+                Ok(status) => log::info!("the shell ended: {status}"),
+                Err(e) => log::error!("{SHELL}: {e}"),
+            }
+            shutdown::finish(RebootCommand::Restart)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_needs_the_initramfs_consent() {
+        assert_eq!(decide(OnFail::Shell, true).0, OnFail::Shell);
+        let (then, next) = decide(OnFail::Shell, false);
+        assert_eq!(then, OnFail::default());
+        assert!(next.starts_with("reboots in 30 s (no shell"), "{next}");
+    }
+
+    #[test]
+    fn the_screen_tells_what_happens() {
+        assert_eq!(decide(OnFail::Reboot(Duration::from_secs(5)), false).1, "reboots in 5 s");
+        assert_eq!(decide(OnFail::Halt, true).1, "halts");
+    }
+}

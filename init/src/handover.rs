@@ -1,0 +1,159 @@
+//! What the booted system is told of its network, so that it does not take it away.
+//!
+//! [`files`] is pure and runs in the root daemon, which knows the network; [`write`] runs in PID 1,
+//! which may touch the root.
+
+use crate::failure::{Failure, OrFail, Stage};
+use crate::net::{self, Up};
+use crate::wire::GivenFile;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Component, Path, PathBuf};
+
+/// Where every resolver looks for DNS servers.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The files for a booted system on the network `up`, served by the process `pid`.
+pub(crate) fn files(up: &Up, pid: u32) -> Vec<GivenFile> {
+    let name = up.interface.to_string();
+    let mut files = vec![
+        file(format!("/run/systemd/network/05-zimg-{name}.network"), networkd(up)),
+        file("/run/NetworkManager/conf.d/05-zimg.conf".to_owned(), network_manager(up)),
+        file("/run/network/ifstate".to_owned(), format!("{name}={name}\n")),
+        file("/etc/network/interfaces.d/zimg".to_owned(), format!("no-auto-down {name}\n")),
+        file(format!("/run/net-{name}.conf"), klibc(up)),
+        file("/run/sendsigs.omit.d/zimg".to_owned(), format!("{pid}\n")),
+    ];
+    if !up.dns.is_empty() {
+        files.push(file(RESOLV_CONF.to_owned(), net::resolv_conf(up)));
+    }
+    files
+}
+
+fn file(path: String, text: String) -> GivenFile {
+    GivenFile { path, text }
+}
+
+/// networkd keeps foreign addresses only for roots it knows to be on the network; a FUSE is not.
+fn networkd(up: &Up) -> String {
+    let matching = match up.permanent_mac {
+        Some(mac) => format!("PermanentMACAddress={mac}"),
+        None => format!("MACAddress={}", up.mac),
+    };
+    let mut text = format!(
+        "# The root file system comes over this interface: its address is kept by zimg.\n\
+         [Match]\n{matching}\n\n[Network]\nDHCP=no\nKeepConfiguration=yes\n"
+    );
+    up.dns.iter().for_each(|server| text += &format!("DNS={server}\n"));
+    if !up.search.is_empty() {
+        text += &format!("Domains={}\n", up.search.join(" "));
+    }
+    text
+}
+
+fn network_manager(up: &Up) -> String {
+    let mac = up.mac;
+    format!(
+        "# The root file system comes over this interface: its address is kept by zimg.\n\
+         [keyfile]\nunmanaged-devices+=mac:{mac}\n\n[device-zimg]\nmatch-device=mac:{mac}\nmanaged=0\n"
+    )
+}
+
+/// As klibc's ipconfig writes it: cloud-init and initramfs-tools' scripts read it.
+fn klibc(up: &Up) -> String {
+    let mut text = String::new();
+    let mut set = |key: &str, value: String| text += &format!("{key}='{}'\n", quoted(&value));
+    set("DEVICE", up.interface.to_string());
+    set("PROTO", if up.lease.is_some() { "dhcp" } else { "none" }.to_owned());
+    if let Some(address) = up.addresses.iter().find(|address| address.ip.is_ipv4()) {
+        let mask = netmask(address.prefix);
+        set("IPV4ADDR", address.ip.to_string());
+        if let IpAddr::V4(ip) = address.ip {
+            set("IPV4BROADCAST", (ip | !mask).to_string());
+        }
+        set("IPV4NETMASK", mask.to_string());
+    }
+    set("IPV4GATEWAY", up.gateway.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string()));
+    for (at, server) in up.dns.iter().take(2).enumerate() {
+        set(&format!("IPV4DNS{at}"), server.to_string());
+    }
+    set("HOSTNAME", up.hostname.clone().unwrap_or_default());
+    set("DNSDOMAIN", up.search.first().cloned().unwrap_or_default());
+    text
+}
+
+/// What a DHCP server sent, fit to stand between a shell's single quotes.
+fn quoted(value: &str) -> String {
+    value.chars().filter(|c| *c != '\'' && !c.is_control()).collect()
+}
+
+fn netmask(prefix: u8) -> Ipv4Addr {
+    let host_bits = 32_u32.saturating_sub(u32::from(prefix));
+    Ipv4Addr::from_bits(u32::MAX.checked_shl(host_bits).unwrap_or(0))
+}
+
+/// Writes `files` for the system that `root` holds. Those below `/run` go to this process' own
+/// `/run`, which the system takes over.
+pub(crate) fn write(files: &[GivenFile], root: &Path) -> Result<(), Failure> {
+    for file in files {
+        match write_one(file, root) {
+            // A read-only root keeps its own; that was asked for.
+            Err(e) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                log::warn!("{} is not written: the root is read-only", file.path);
+            }
+            result => result.or_fail(
+                Stage::Handover,
+                &format!("write {}", file.path),
+                "give the overlay and /run more room (zimg.overlay=tmpfs:size=, more memory)",
+            )?,
+        }
+    }
+    Ok(())
+}
+
+fn write_one(file: &GivenFile, root: &Path) -> io::Result<()> {
+    let path = Path::new(&file.path);
+    if path.starts_with("/run") {
+        return write_with_parents(path, &file.text);
+    }
+    if let Some(target) = link_into_run(root, path) {
+        return write_with_parents(&target, &file.text);
+    }
+    let path = root.join(path.strip_prefix("/").unwrap_or(path));
+    // A system without the directory has nothing that would read the file.
+    if !path.parent().is_some_and(|dir| fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir())) {
+        return Ok(());
+    }
+    // A link elsewhere would be followed out of the root: it is replaced.
+    if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink()) {
+        fs::remove_file(&path)?;
+    }
+    fs::write(path, &file.text)
+}
+
+fn write_with_parents(path: &Path, text: &str) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(path, text)
+}
+
+/// Where `path` of `root` points, if it is a link into `/run` (systemd-resolved's way).
+fn link_into_run(root: &Path, path: &Path) -> Option<PathBuf> {
+    let link = fs::read_link(root.join(path.strip_prefix("/").ok()?)).ok()?;
+    let joined = path.parent()?.join(link);
+    let mut plain = PathBuf::from("/");
+    for part in joined.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    let below = plain.strip_prefix("/run").or_else(|_| plain.strip_prefix("/var/run")).ok()?;
+    Some(Path::new("/run").join(below))
+}
+
+#[cfg(test)]
+mod tests;

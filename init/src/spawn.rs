@@ -1,0 +1,86 @@
+//! Starts the root daemon and hears from it how the boot goes.
+
+use crate::failure::{Failure, OrFail, Stage};
+use crate::marks::Marks;
+use crate::wire::{GivenFile, Message};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The root daemon's `argv[0]`: systemd spares processes whose name begins with `@`.
+pub(crate) const DAEMON_NAME: &str = "@zimg";
+
+/// What the daemon gets beyond its own time limit, to tell why it failed.
+const GRACE: Duration = Duration::from_secs(15);
+
+const DEFECT: &str = "this is a defect of zimg: report it with the kernel log (dmesg)";
+
+/// The running daemon, seen from PID 1.
+pub(crate) struct RootDaemon {
+    child: Child,
+    pipe: BufReader<ChildStdout>,
+}
+
+impl RootDaemon {
+    /// Starts it: this very binary in its other role, with no environment that could lead it astray.
+    pub(crate) fn start() -> Result<Self, Failure> {
+        let mut child = Command::new("/proc/self/exe")
+            .arg0(DAEMON_NAME)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .or_fail(Stage::Daemon, "start the root daemon", "give the machine more memory")?;
+        let pipe =
+            child.stdout.take().map(BufReader::new).ok_or_else(|| {
+                Failure::new(Stage::Daemon, "the root daemon has no pipe", DEFECT)
+            })?;
+        Ok(Self { child, pipe })
+    }
+
+    /// Waits until the image is mounted, at most `limit` and some grace.
+    pub(crate) fn ready(
+        mut self,
+        limit: Duration,
+        marks: &mut Marks,
+    ) -> Result<Vec<GivenFile>, Failure> {
+        let deadline = Instant::now() + limit + GRACE;
+        loop {
+            let message = match self.receive(deadline) {
+                Ok(Some(message)) => message,
+                Ok(None) => return Err(self.ended()),
+                Err(e) => return Err(Failure::new(Stage::Daemon, e, DEFECT)),
+            };
+            match message {
+                Message::Mark(name, took) => marks.note(&name, took),
+                Message::Ready(files) => return Ok(files),
+                Message::Failed(failure) => return Err(failure),
+            }
+        }
+    }
+
+    fn receive(&mut self, deadline: Instant) -> io::Result<Option<Message>> {
+        while self.pipe.buffer().is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).map_err(io::Error::other)?;
+            let mut ready = [PollFd::new(self.pipe.get_ref(), PollFlags::IN)];
+            match poll(&mut ready, Some(&left)) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+                Ok(0) => return Err(io::Error::other("the root daemon does not answer")),
+                Ok(_) => break,
+            }
+        }
+        Message::receive(&mut self.pipe)
+    }
+
+    fn ended(&mut self) -> Failure {
+        let how = match self.child.wait() {
+            Ok(status) => status.to_string(),
+            Err(e) => e.to_string(),
+        };
+        Failure::new(Stage::Daemon, format!("the root daemon ended before its time: {how}"), DEFECT)
+    }
+}
