@@ -1,6 +1,6 @@
 //! For the tests of this module: images without files, and a store whose faults are scripted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -72,6 +72,7 @@ impl Fixture {
     }
 
     pub(super) fn store(&self, name: &str) -> Arc<Scripted> {
+        keep_log();
         Arc::new(Scripted::new(name, self.packs.clone()))
     }
 }
@@ -82,7 +83,7 @@ pub(super) fn contents(number: u32, len: usize) -> Vec<u8> {
     hash.update(&number.to_le_bytes());
     let mut bytes = vec![0; len];
     hash.finalize_xof().fill(&mut bytes);
-    if number % 3 != 0 {
+    if !number.is_multiple_of(3) {
         bytes.iter_mut().for_each(|b| *b &= 3);
     }
     bytes
@@ -116,6 +117,8 @@ pub(super) struct Scripted {
 struct State {
     script: VecDeque<Act>,
     always: Act,
+    /// Packs it does not have.
+    lacks: HashSet<PackId>,
     /// The ranges asked for, as they came.
     asked: Vec<(PackId, Range<u64>)>,
     closed_gate: bool,
@@ -126,6 +129,7 @@ impl Scripted {
         let state = State {
             script: VecDeque::new(),
             always: Act::Serve,
+            lacks: HashSet::new(),
             asked: Vec::new(),
             closed_gate: false,
         };
@@ -140,6 +144,16 @@ impl Scripted {
     /// What it does once the script is at its end.
     pub(super) fn always(&self, act: Act) {
         self.state.lock().unwrap().always = act;
+    }
+
+    /// Takes a pack away, or gives it back.
+    pub(super) fn lack(&self, pack: PackId, lacks: bool) {
+        let mut state = self.state.lock().unwrap();
+        if lacks {
+            state.lacks.insert(pack)
+        } else {
+            state.lacks.remove(&pack)
+        };
     }
 
     /// Lets requests wait, or go on.
@@ -167,13 +181,21 @@ impl Store for Scripted {
         &self.name
     }
 
+    fn shutdown(&self) {
+        self.hold(false);
+    }
+
     fn open(&self, pack: &Pack, range: Range<u64>) -> Result<Box<dyn Body + '_>, StoreError> {
         let act = {
             let mut state = self.state.lock().unwrap();
             state.asked.push((pack.id, range.clone()));
             self.changed.notify_all();
             let mut state = self.changed.wait_while(state, |s| s.closed_gate).unwrap();
-            state.script.pop_front().unwrap_or_else(|| state.always.clone())
+            if state.lacks.contains(&pack.id) {
+                Act::Missing
+            } else {
+                state.script.pop_front().unwrap_or_else(|| state.always.clone())
+            }
         };
         let place = self.name.clone();
         let bytes = &self.packs[&pack.id];
@@ -181,7 +203,10 @@ impl Store for Scripted {
             bytes[usize::try_from(r.start).unwrap()..usize::try_from(r.end).unwrap()].to_vec()
         };
         let part = cut(range.clone());
-        let body = |bytes, remaining| Ok(Box::new(Part { bytes, remaining }) as Box<dyn Body>);
+        let body = |bytes, remaining| {
+            let place = self.name.clone();
+            Ok(Box::new(Part { place, bytes, remaining }) as Box<dyn Body>)
+        };
         match act {
             Act::Serve => body(part, range),
             Act::Refuse => Err(StoreError::Unreachable {
@@ -202,6 +227,7 @@ impl Store for Scripted {
 }
 
 struct Part {
+    place: String,
     bytes: Vec<u8>,
     remaining: Range<u64>,
 }
@@ -214,7 +240,7 @@ impl Body for Part {
     fn read_exact(&mut self, buf: &mut [u8]) -> Result<(), StoreError> {
         if buf.len() > self.bytes.len() {
             let fault = Fault::Short { got: 0, want: 0 };
-            return Err(StoreError::Protocol { place: "part".into(), fault });
+            return Err(StoreError::Protocol { place: self.place.clone(), fault });
         }
         buf.copy_from_slice(&self.bytes[..buf.len()]);
         self.bytes.drain(..buf.len());
@@ -233,4 +259,37 @@ pub(super) fn options() -> FetchOptions {
         longest_wait: Duration::from_micros(100),
         ..FetchOptions::default()
     }
+}
+
+/// What was logged about the store called `name`.
+pub(super) fn logged(name: &str) -> Vec<String> {
+    let lines = LINES.lock().unwrap();
+    lines.iter().filter(|line| line.contains(name)).cloned().collect()
+}
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Lines;
+
+impl log::Log for Lines {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            LINES.lock().unwrap().push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Keeps what is logged from now on, for [`logged`].
+fn keep_log() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Lines).unwrap();
+        log::set_max_level(log::LevelFilter::Warn);
+    });
 }

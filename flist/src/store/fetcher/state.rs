@@ -223,6 +223,11 @@ impl State {
         sooner
     }
 
+    /// Whether the chunk is wanted and not here.
+    pub(super) fn is_wanted(&self, id: &ChunkId) -> bool {
+        self.flights.contains_key(id)
+    }
+
     /// Whether anybody waits for the chunk; if not, it is no longer wanted.
     pub(super) fn keep_if_awaited(&mut self, id: &ChunkId) -> bool {
         let awaited = self.flights.get(id).is_some_and(|flight| !flight.waiters.is_empty());

@@ -5,29 +5,47 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::state::{adjacent, merge};
 use super::*;
 use crate::store::Store;
-use crate::store::testing::{Act, Fixture, Scripted, options};
+use crate::store::testing::{Act, Fixture, Scripted, logged, options};
 
 fn fetcher(fixture: &Fixture, stores: &[&Arc<Scripted>], options: FetchOptions) -> Fetcher {
     let stores = stores.iter().map(|s| Arc::clone(*s) as Arc<dyn Store>).collect();
     Fetcher::new(Arc::clone(&fixture.image), Mirrors::new(stores).unwrap(), options).unwrap()
 }
 
-/// Asks for `chunks`; what comes is sent, with `tag`.
-fn ask<T: Send + 'static>(
-    fetcher: &Fetcher,
-    chunks: &[u32],
-    tag: T,
-) -> mpsc::Receiver<(T, Result<Vec<Arc<Stored>>, FetchError>)> {
+type Reply = Result<Vec<Arc<Stored>>, FetchError>;
+
+/// Asks for `chunks`; the reply comes over the channel, every time it is called back.
+fn ask(fetcher: &Fetcher, chunks: &[u32]) -> mpsc::Receiver<Reply> {
     let (send, receive) = mpsc::channel();
-    fetcher.request(chunks, Box::new(move |result| send.send((tag, result)).unwrap()));
+    // A test that has failed already no longer receives.
+    fetcher.request(chunks, Box::new(move |result| drop(send.send(result))));
     receive
 }
 
-fn take<T>(receive: &mpsc::Receiver<T>) -> T {
-    receive.recv_timeout(Duration::from_secs(20)).expect("called back")
+/// The reply, and that there is one only.
+fn take(receive: &mpsc::Receiver<Reply>) -> Reply {
+    let reply = receive.recv_timeout(Duration::from_secs(20)).expect("called back");
+    assert!(receive.recv_timeout(Duration::from_secs(20)).is_err(), "called back twice");
+    reply
+}
+
+/// Which chunks each request was for.
+fn asked_chunks(fixture: &Fixture, store: &Scripted) -> Vec<Vec<u32>> {
+    let chunks = || (0_u32..).zip(fixture.image.chunks());
+    let of = |(pack, range): (_, std::ops::Range<u64>)| {
+        let inside = chunks().filter(|(_, c)| {
+            fixture.image.pack_of(c).unwrap().id == pack
+                && range.start <= c.offset
+                && c.range().end <= range.end
+        });
+        inside.map(|(n, _)| n).collect()
+    };
+    store.asked().into_iter().map(of).collect()
 }
 
 #[test]
@@ -44,4 +62,447 @@ fn chunks_come_in_the_order_asked_for_and_are_held_then() {
     assert!(fetcher.held(3).is_none());
     let stats = fetcher.stats();
     assert_eq!((stats.chunks, stats.requests, stats.hits), (4, 4, 6), "{stats:?}");
+}
+
+#[test]
+fn nothing_and_what_is_not_there() {
+    let fixture = Fixture::new(1, 2, 100);
+    let store = fixture.store("a");
+    let fetcher = fetcher(&fixture, &[&store], options());
+    assert!(take(&ask(&fetcher, &[])).unwrap().is_empty());
+    assert!(matches!(take(&ask(&fetcher, &[0, 2])), Err(FetchError::NoChunk(2))));
+    assert!(fetcher.held(2).is_none());
+    assert!(store.asked().is_empty());
+}
+
+#[test]
+fn a_chunk_is_fetched_once_for_all_who_wait() {
+    let same = || vec![7; 500];
+    let fixture = Fixture::of(vec![same(), vec![1; 500], vec![2; 500], same()], 2);
+    let store = fixture.store("a");
+    let fetcher = fetcher(&fixture, &[&store], options());
+    store.hold(true);
+    let mut waiting: Vec<_> = (0..50).map(|_| (0, ask(&fetcher, &[0]))).collect();
+    store.wait_asked(1);
+    // The same contents elsewhere in the image.
+    waiting.extend((0..50).map(|_| (3, ask(&fetcher, &[3]))));
+    store.hold(false);
+    for (number, receive) in &waiting {
+        fixture.check(&[*number], &take(receive).unwrap());
+    }
+    assert_eq!(store.asked().len(), 1);
+    assert_eq!(fetcher.stats().joined, 99);
+}
+
+#[test]
+fn neighbours_are_merged_and_the_oldest_wish_goes_first() {
+    let fixture = Fixture::new(2, 10, 1000);
+    let store = fixture.store("a");
+    let fetcher = fetcher(&fixture, &[&store], FetchOptions { connections: 1, ..options() });
+    store.hold(true);
+    let first = ask(&fetcher, &[0]);
+    store.wait_asked(1);
+    // 9 and 10 are neighbours in the content space, but lie in different packs.
+    let wishes: [&[u32]; 5] = [&[3], &[6, 8], &[15], &[7], &[9, 10]];
+    let waiting: Vec<_> = wishes.iter().map(|w| ask(&fetcher, w)).collect();
+    store.hold(false);
+    fixture.check(&[0], &take(&first).unwrap());
+    for (wish, receive) in wishes.iter().zip(&waiting) {
+        fixture.check(wish, &take(receive).unwrap());
+    }
+    let expected = [vec![0], vec![3], vec![6, 7, 8, 9], vec![15], vec![10]];
+    assert_eq!(asked_chunks(&fixture, &store), expected);
+}
+
+#[test]
+fn a_request_has_a_longest_length() {
+    let fixture = Fixture::new(1, 30, 3000);
+    let store = fixture.store("a");
+    let options = FetchOptions { max_request: 10_000, connections: 1, ..options() };
+    let fetcher = fetcher(&fixture, &[&store], options);
+    let all: Vec<u32> = (0..30).collect();
+    fixture.check(&all, &fetcher.wait(&all).unwrap());
+    assert!(store.asked().iter().all(|(_, range)| range.end - range.start <= 10_000));
+    assert!(asked_chunks(&fixture, &store).iter().any(|run| run.len() > 2));
+}
+
+#[test]
+fn what_is_held_is_answered_while_all_connections_hang() {
+    let fixture = Fixture::new(1, 100, 500);
+    let store = fixture.store("a");
+    let fetcher = fetcher(&fixture, &[&store], options());
+    fetcher.wait(&[0, 1]).unwrap();
+    store.hold(true);
+    let hanging: Vec<_> = (2..100).map(|n| ask(&fetcher, &[n])).collect();
+    store.wait_asked(2);
+    fixture.check(&[1, 0], &take(&ask(&fetcher, &[1, 0])).unwrap());
+    assert!(fetcher.held(0).is_some());
+    store.hold(false);
+    for (number, receive) in (2..).zip(&hanging) {
+        fixture.check(&[number], &take(receive).unwrap());
+    }
+}
+
+#[test]
+fn little_memory_is_enough() {
+    let fixture = Fixture::new(2, 20, 1000);
+    let store = fixture.store("a");
+    for cache_bytes in [0, 5000] {
+        let fetcher = fetcher(&fixture, &[&store], FetchOptions { cache_bytes, ..options() });
+        let all: Vec<u32> = (0..40).chain(0..40).collect();
+        fixture.check(&all, &fetcher.wait(&all).unwrap());
+        let held: Vec<_> = (0..40).filter_map(|n| fetcher.held(n)).collect();
+        let bytes: usize = held.iter().map(|s| s.bytes().len()).sum();
+        assert!(bytes as u64 <= cache_bytes, "{bytes} of {cache_bytes}");
+        assert_eq!(held.is_empty(), cache_bytes == 0);
+    }
+}
+
+#[test]
+fn a_corrupt_mirror_is_left_for_another() {
+    let fixture = Fixture::new(1, 10, 1000);
+    let (bad, good) = (fixture.store("bad"), fixture.store("good"));
+    bad.always(Act::Corrupt(900));
+    let fetcher = fetcher(&fixture, &[&bad, &good], FetchOptions { connections: 1, ..options() });
+    fixture.check(&[0, 1, 2, 3], &fetcher.wait(&[0, 1, 2, 3]).unwrap());
+    let corrupt = fetcher.stats().corrupt;
+    assert!(corrupt > 0);
+    assert_eq!(bad.asked().len(), 1);
+    // From now on the other one is asked first.
+    fixture.check(&[7], &fetcher.wait(&[7]).unwrap());
+    assert_eq!((bad.asked().len(), fetcher.stats().corrupt), (1, corrupt));
+}
+
+#[test]
+fn only_what_was_corrupt_is_fetched_again() {
+    let fixture = Fixture::new(1, 6, 1000);
+    let store = fixture.store("a");
+    // Changes the first byte of what is sent, so chunk 0.
+    store.script([Act::Corrupt(1 << 20)]);
+    let fetcher = fetcher(&fixture, &[&store], FetchOptions { connections: 1, ..options() });
+    let all = [0, 1, 2, 3, 4, 5];
+    fixture.check(&all, &fetcher.wait(&all).unwrap());
+    let asked = asked_chunks(&fixture, &store);
+    let first = asked.first().unwrap().clone();
+    assert_eq!(*asked.last().unwrap(), first[..1], "{asked:?}");
+    assert_eq!(fetcher.stats().corrupt, 1);
+}
+
+#[test]
+fn corrupt_everywhere_is_an_error_after_some_rounds_and_not_for_ever() {
+    let fixture = Fixture::new(1, 3, 1000);
+    let (a, b) = (fixture.store("a"), fixture.store("b"));
+    for store in [&a, &b] {
+        store.script((0..3).map(|_| Act::Corrupt(10)));
+    }
+    let fetcher = fetcher(&fixture, &[&a, &b], options());
+    assert!(matches!(fetcher.wait(&[1]), Err(FetchError::Corrupt { .. })));
+    assert_eq!((a.asked().len(), b.asked().len()), (3, 3));
+    fixture.check(&[1], &fetcher.wait(&[1]).unwrap());
+    assert_eq!(fetcher.stats().corrupt, 6);
+}
+
+#[test]
+fn corrupt_here_and_away_there_waits() {
+    let fixture = Fixture::new(1, 3, 1000);
+    let (bad, away) = (fixture.store("bad"), fixture.store("away"));
+    bad.always(Act::Corrupt(10));
+    away.script((0..20).map(|_| Act::Refuse));
+    let fetcher = fetcher(&fixture, &[&bad, &away], options());
+    fixture.check(&[1], &fetcher.wait(&[1]).unwrap());
+    assert_eq!(away.asked().len(), 21);
+}
+
+#[test]
+fn an_outage_is_waited_out_and_told_once() {
+    for act in [Act::Refuse, Act::Missing, Act::Break(0)] {
+        let fixture = Fixture::new(2, 50, 500);
+        let name = format!("outage-{act:?}");
+        let store = fixture.store(&name);
+        store.always(act);
+        let fetcher = fetcher(&fixture, &[&store], options());
+        let waiting: Vec<_> = (0..100).map(|n| ask(&fetcher, &[n])).collect();
+        store.wait_asked(500);
+        assert!(waiting.iter().all(|receive| receive.try_recv().is_err()), "an error came");
+        assert_eq!(logged(&name).len(), 1, "{:?}", logged(&name));
+        store.always(Act::Serve);
+        for (number, receive) in (0..).zip(&waiting) {
+            fixture.check(&[number], &take(receive).unwrap());
+        }
+        drop(fetcher);
+        let told = logged(&name);
+        assert!(told.len() == 2 && told[1].contains("back after"), "{told:?}");
+    }
+}
+
+#[test]
+fn an_outage_counts_as_stalled_time() {
+    let fixture = Fixture::new(1, 1, 500);
+    let store = fixture.store("stalled");
+    store.script([Act::Refuse]);
+    let fetcher = fetcher(&fixture, &[&store], options());
+    assert_eq!(fetcher.stats().stalled, Duration::ZERO);
+    fetcher.wait(&[0]).unwrap();
+    let stats = fetcher.stats();
+    assert!(stats.stalled > Duration::ZERO && stats.failures == 1, "{stats:?}");
+}
+
+#[test]
+fn a_pack_that_is_missing_stops_no_reader_of_another() {
+    let fixture = Fixture::new(2, 50, 500);
+    let store = fixture.store("a");
+    let missing = fixture.image.packs()[0].id;
+    store.lack(missing, true);
+    let fetcher = fetcher(&fixture, &[&store], FetchOptions { connections: 2, ..options() });
+    let waiting: Vec<_> = (0..50).map(|n| ask(&fetcher, &[n])).collect();
+    store.wait_asked(4);
+    for number in 50..100 {
+        fixture.check(&[number], &fetcher.wait(&[number]).unwrap());
+    }
+    assert!(waiting.iter().all(|receive| receive.try_recv().is_err()));
+    store.lack(missing, false);
+    for (number, receive) in (0..).zip(&waiting) {
+        fixture.check(&[number], &take(receive).unwrap());
+    }
+}
+
+#[test]
+fn what_came_before_a_break_is_kept() {
+    let fixture = Fixture::new(1, 8, 1000);
+    let store = fixture.store("a");
+    store.always(Act::Break(1100));
+    let fetcher = fetcher(&fixture, &[&store], FetchOptions { connections: 1, ..options() });
+    let all: Vec<u32> = (0..8).collect();
+    fixture.check(&all, &fetcher.wait(&all).unwrap());
+    let asked = asked_chunks(&fixture, &store);
+    assert!(asked.windows(2).all(|w| w[0].is_empty() || w[0][0] < w[1][0]), "{asked:?}");
+}
+
+#[test]
+fn patience_may_end() {
+    let fixture = Fixture::new(1, 4, 1000);
+    let (a, b) = (fixture.store("a"), fixture.store("b"));
+    for store in [&a, &b] {
+        store.always(Act::Refuse);
+    }
+    let options = FetchOptions { patience: Patience::Rounds(3), ..options() };
+    let fetcher = fetcher(&fixture, &[&a, &b], options);
+    let error = fetcher.wait(&[2]).unwrap_err();
+    assert!(matches!(error, FetchError::Store(StoreError::Unreachable { .. })), "{error}");
+    assert_eq!((a.asked().len(), b.asked().len()), (3, 3));
+    b.always(Act::Serve);
+    fixture.check(&[2], &fetcher.wait(&[2]).unwrap());
+}
+
+#[test]
+fn a_store_without_ranges_sends_a_pack_once() {
+    let fixture = Fixture::new(2, 30, 500);
+    let store = fixture.store("a");
+    store.always(Act::Whole);
+    let fetcher = fetcher(&fixture, &[&store], options());
+    let waiting: Vec<_> = (0..60).rev().map(|n| (n, ask(&fetcher, &[n]))).collect();
+    for (number, receive) in &waiting {
+        fixture.check(&[*number], &take(receive).unwrap());
+    }
+    let stats = fetcher.stats();
+    assert_eq!(stats.chunks, 60, "each pack came once: {stats:?}");
+    for number in 0..60 {
+        assert!(fetcher.held(number).is_some());
+    }
+}
+
+#[test]
+fn a_store_without_ranges_and_little_memory() {
+    let fixture = Fixture::new(1, 30, 500);
+    let store = fixture.store("a");
+    store.always(Act::Whole);
+    let fetcher = fetcher(&fixture, &[&store], FetchOptions { cache_bytes: 2000, ..options() });
+    for number in [29, 3, 17] {
+        fixture.check(&[number], &fetcher.wait(&[number]).unwrap());
+    }
+    assert_eq!(fetcher.stats().chunks, 3);
+}
+
+#[test]
+fn a_reader_in_order_finds_its_chunks_ahead() {
+    let fixture = Fixture::new(2, 100, 500);
+    let store = fixture.store("a");
+    let fetcher = fetcher(&fixture, &[&store], FetchOptions { lookahead: 8, ..options() });
+    for number in 0..200 {
+        fixture.check(&[number], &fetcher.wait(&[number]).unwrap());
+    }
+    let stats = fetcher.stats();
+    assert!(stats.ahead > 150 && stats.requests < 120, "{stats:?}");
+    assert_eq!(stats.chunks, 200, "none twice: {stats:?}");
+}
+
+#[test]
+fn demand_finds_a_connection_that_nothing_ahead_holds() {
+    let fixture = Fixture::new(1, 200, 500);
+    let store = fixture.store("a");
+    let options = FetchOptions { lookahead: 8, connections: 2, ..options() };
+    let fetcher = fetcher(&fixture, &[&store], options);
+    fetcher.wait(&[0, 1, 2, 3]).unwrap();
+    store.hold(true);
+    // A reader in order, so far in memory: first one chunk is fetched ahead, then more wanted.
+    (0..3).for_each(|n| assert!(fetcher.held(n).is_some()));
+    store.wait_asked(2);
+    assert!(fetcher.held(3).is_some());
+    let demand = ask(&fetcher, &[150]);
+    store.wait_asked(3);
+    let asked = asked_chunks(&fixture, &store);
+    assert_eq!(asked[1..], [vec![4], vec![150]]);
+    store.hold(false);
+    fixture.check(&[150], &take(&demand).unwrap());
+}
+
+#[test]
+fn a_failure_ahead_is_silent() {
+    let fixture = Fixture::new(1, 100, 500);
+    let store = fixture.store("ahead-fails");
+    let fetcher = fetcher(&fixture, &[&store], FetchOptions { lookahead: 8, ..options() });
+    for number in 0..3 {
+        fetcher.wait(&[number]).unwrap();
+    }
+    // What is ahead of the reader fails or has come; then the reader wants it.
+    store.script([Act::Refuse]);
+    for number in 3..100 {
+        fixture.check(&[number], &fetcher.wait(&[number]).unwrap());
+    }
+}
+
+#[test]
+fn dropping_tells_all_who_wait_and_hangs_on_no_wait() {
+    let fixture = Fixture::new(1, 20, 500);
+    let store = fixture.store("a");
+    store.always(Act::Refuse);
+    let hour = Duration::from_secs(3600);
+    let options = FetchOptions { first_wait: hour, longest_wait: hour, ..options() };
+    let fetcher = fetcher(&fixture, &[&store], options);
+    let waiting: Vec<_> = (0..20).map(|n| ask(&fetcher, &[n])).collect();
+    store.wait_asked(1);
+    drop(fetcher);
+    for receive in &waiting {
+        assert!(matches!(take(receive), Err(FetchError::Closed)));
+    }
+}
+
+#[test]
+fn dropping_ends_what_is_under_way() {
+    let fixture = Fixture::new(1, 20, 500);
+    let store = fixture.store("a");
+    let fetcher = fetcher(&fixture, &[&store], options());
+    store.hold(true);
+    let waiting: Vec<_> = (0..20).map(|n| ask(&fetcher, &[n])).collect();
+    store.wait_asked(4);
+    drop(fetcher);
+    let replies: Vec<_> = waiting.iter().map(take).collect();
+    assert!(replies.iter().any(|r| matches!(r, Err(FetchError::Closed))));
+    assert!(store.asked().len() < 10, "no more is asked for once closed");
+}
+
+#[test]
+fn the_last_owner_may_be_a_reader() {
+    let fixture = Fixture::new(1, 2, 500);
+    let store = fixture.store("a");
+    let fetcher = Arc::new(fetcher(&fixture, &[&store], options()));
+    store.hold(true);
+    let (send, receive) = mpsc::channel();
+    let last = Arc::clone(&fetcher);
+    let done: Done = Box::new(move |result| {
+        let alone = Arc::strong_count(&last) == 1;
+        drop(last);
+        send.send((result.is_ok(), alone)).unwrap();
+    });
+    fetcher.request(&[0], done);
+    store.wait_asked(1);
+    drop(fetcher);
+    store.hold(false);
+    assert_eq!(receive.recv_timeout(Duration::from_secs(20)).unwrap(), (true, true));
+}
+
+#[test]
+fn a_reader_may_ask_from_its_reply() {
+    let fixture = Fixture::new(1, 2, 500);
+    let store = fixture.store("a");
+    let fetcher = Arc::new(fetcher(&fixture, &[&store], options()));
+    let (send, receive) = mpsc::channel();
+    let again = Arc::clone(&fetcher);
+    let done: Done = Box::new(move |_| {
+        again.request(&[0, 1], Box::new(move |result| send.send(result).unwrap()));
+    });
+    fetcher.request(&[0], done);
+    fixture.check(&[0, 1], &receive.recv_timeout(Duration::from_secs(20)).unwrap().unwrap());
+}
+
+#[test]
+fn a_hundred_readers_at_random_over_two_bad_mirrors() {
+    let fixture = Arc::new(Fixture::new(4, 50, 600));
+    let (a, b) = (fixture.store("crowd-a"), fixture.store("crowd-b"));
+    for (store, seed) in [(&a, 1), (&b, 2)] {
+        store.script((0..400).map(|n| match (n * 7 + seed) % 9 {
+            0 => Act::Refuse,
+            1 => Act::Break(700),
+            2 => Act::Corrupt(997),
+            3 => Act::Missing,
+            _ => Act::Serve,
+        }));
+    }
+    let options = FetchOptions {
+        connections: 8,
+        cache_bytes: 30_000,
+        lookahead: 4,
+        corrupt_rounds: 1000,
+        ..options()
+    };
+    let fetcher = Arc::new(fetcher(&fixture, &[&a, &b], options));
+    let replies = Arc::new(AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for reader in 0..100_u32 {
+            let (fixture, fetcher, replies) = (&fixture, &fetcher, &replies);
+            scope.spawn(move || {
+                for step in 0..20_u32 {
+                    let first = (reader * 7919 + step * 104_729) % 197;
+                    let numbers: Vec<u32> = (first..first + step % 4).collect();
+                    fixture.check(&numbers, &fetcher.wait(&numbers).unwrap());
+                    replies.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(replies.load(Ordering::Relaxed), 2000);
+    let stats = fetcher.stats();
+    assert!(stats.corrupt > 0 && stats.failures > 0 && stats.joined > 0, "{stats:?}");
+}
+
+proptest! {
+    #[test]
+    fn a_run_is_the_longest_of_wanted_neighbours(
+        chunks in prop::collection::vec((0_u32..3, 1_u32..100, prop::bool::weighted(0.1)), 1..60),
+        wanted in prop::collection::vec(prop::bool::weighted(0.8), 60),
+        at in any::<prop::sample::Index>(),
+        most in 1_u64..1000,
+    ) {
+        let mut end = 0;
+        let chunks: Vec<Chunk> = chunks.into_iter().map(|(pack, stored_len, gap)| {
+            let offset = end + u64::from(gap);
+            end = offset + u64::from(stored_len);
+            let id = crate::id::ChunkId::of(&offset.to_le_bytes());
+            Chunk { id, pack: pack / 2, stored_len, len: stored_len, offset }
+        }).collect();
+        let at = u32::try_from(at.index(chunks.len())).unwrap();
+        let is_wanted = |n: u32| wanted[n as usize];
+        let run = merge(&chunks, at, most, is_wanted);
+        prop_assert!(run.contains(&at));
+        prop_assert!(run.clone().all(|n| n == at || is_wanted(n)));
+        prop_assert!(run.clone().skip(1).all(|n| adjacent(&chunks, n - 1, n)));
+        let len = |n: u32| u64::from(chunks[n as usize].stored_len);
+        let bytes: u64 = run.clone().map(len).sum();
+        prop_assert!(bytes <= most || run.len() == 1);
+        // Nothing beside it would fit as well.
+        let fits = |n: u32| is_wanted(n) && bytes + len(n) <= most;
+        prop_assert!(!(adjacent(&chunks, run.end - 1, run.end) && fits(run.end)));
+        prop_assert!(run.start == 0
+            || !(adjacent(&chunks, run.start - 1, run.start) && fits(run.start - 1)));
+    }
 }

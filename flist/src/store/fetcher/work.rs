@@ -40,7 +40,7 @@ impl Shared {
                 }
                 Next::Over(outage) => {
                     drop(state);
-                    log_end(Some(outage));
+                    self.log_end(Some(outage));
                     state = self.lock();
                 }
                 Next::Wait(Some(due)) => {
@@ -69,7 +69,7 @@ impl Shared {
         if run.chunks.is_empty() {
             let ended = state.forget(&run, now);
             drop(state);
-            return log_end(ended);
+            return self.log_end(ended);
         }
         drop(state);
         self.again_or_fail(run, round, now);
@@ -174,6 +174,12 @@ impl Shared {
                 drop(state);
                 return self.receive(store, body, group, come, round);
             }
+            // Another thread may have taken it in since this one asked.
+            let here = |n: &&u32| self.chunk(**n).is_some_and(|c| !state.is_wanted(&c.id));
+            come.extend(group.iter().filter(here));
+            if come.len() == group.len() {
+                return Ok(());
+            }
             if !state.whole.insert(pack) {
                 round.on_its_way = true;
                 return Ok(());
@@ -234,7 +240,7 @@ impl Shared {
                     Patience::Rounds(most) => run.rounds < most,
                 };
                 if patient && !progress && self.lock().trouble(&mut run, now) {
-                    log::warn!("{error}; trying again until it is back");
+                    log::warn!("{error}; reads wait, it is tried again");
                 }
                 (!patient).then_some(FetchError::Store(error))
             }
@@ -264,7 +270,7 @@ impl Shared {
         let waiters: Vec<_> = ids.flat_map(|id| state.give_up(&id)).collect();
         let ended = state.forget(run, now);
         drop(state);
-        log_end(ended);
+        self.log_end(ended);
         waiters.into_iter().for_each(|waiter| waiter.request.fail(error.clone()));
     }
 
@@ -277,10 +283,11 @@ impl Shared {
         let chance = RandomState::new().hash_one(rounds) % 1024;
         full / 2 + (full / 2).mul_f64(f64::from(u16::try_from(chance).unwrap_or(0)) / 1024.0)
     }
-}
 
-fn log_end(outage: Option<Duration>) {
-    if let Some(lasted) = outage {
-        log::warn!("the store is back after {:.1} s", lasted.as_secs_f64());
+    fn log_end(&self, outage: Option<Duration>) {
+        if let Some(lasted) = outage {
+            let names = self.mirrors.names().join(", ");
+            log::warn!("{names}: back after {:.1} s", lasted.as_secs_f64());
+        }
     }
 }
