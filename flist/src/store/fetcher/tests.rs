@@ -389,7 +389,7 @@ fn dropping_tells_all_who_wait_and_hangs_on_no_wait() {
 
 #[test]
 fn dropping_ends_what_is_under_way() {
-    let fixture = Fixture::new(1, 20, 500);
+    let fixture = Fixture::new(20, 1, 500);
     let store = fixture.store("a");
     let fetcher = fetcher(&fixture, &[&store], options());
     store.hold(true);
