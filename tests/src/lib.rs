@@ -1,9 +1,12 @@
 //! What runs the built programs: virtual machines, networks of their own, Debian roots, servers.
 //! Tests and benchmarks are sentences over these.
 
+pub mod awkward;
+pub mod compare;
 pub mod http_faults;
 pub mod images;
 pub mod lab;
 pub mod out;
 pub mod root;
+pub mod scratch;
 pub mod vm;
