@@ -382,3 +382,7 @@ pub(super) fn is_domain(text: &str) -> bool {
     };
     text.len() <= 253 && text.split('.').all(label)
 }
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;

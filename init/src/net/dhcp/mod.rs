@@ -4,5 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod frame;
 pub(crate) mod lease;
+#[cfg(test)]
+pub(crate) mod oracle;
 pub(crate) mod packet;
 pub(crate) mod renewal;

@@ -152,3 +152,6 @@ fn status(body: &[u8]) -> Result<(), Errno> {
 const CHANGE: u16 = (NLM_F_REQUEST | NLM_F_ACK) as u16;
 /// The flags of a request that lists something.
 const LIST: u16 = (NLM_F_REQUEST | NLM_F_DUMP) as u16;
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,7 @@ impl Netlink {
 }
 
 /// A message with `struct ifaddrmsg` and the address.
-fn address(kind: u16, flags: u16, index: u32, net: Ipv4Net) -> Message {
+pub(super) fn address(kind: u16, flags: u16, index: u32, net: Ipv4Net) -> Message {
     let [a, b, c, d] = index.to_ne_bytes();
     let body = [AF_INET as u8, net.prefix, 0, rt_scope_t::RT_SCOPE_UNIVERSE as u8, a, b, c, d];
     Message::new(kind, flags, &body)
@@ -86,7 +86,13 @@ fn address(kind: u16, flags: u16, index: u32, net: Ipv4Net) -> Message {
 }
 
 /// A message with `struct rtmsg`, network, gateway and link.
-fn route_message(kind: u16, flags: u16, index: u32, route: Route, origin: Origin) -> Message {
+pub(super) fn route_message(
+    kind: u16,
+    flags: u16,
+    index: u32,
+    route: Route,
+    origin: Origin,
+) -> Message {
     let scope = match route.gateway {
         Some(_) => rt_scope_t::RT_SCOPE_UNIVERSE,
         None => rt_scope_t::RT_SCOPE_LINK,

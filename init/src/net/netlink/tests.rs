@@ -1,0 +1,157 @@
+//! Messages against another implementation, and against the kernel in a namespace of its own.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_route::address::{AddressAttribute, AddressScope};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteProtocol, RouteScope, RouteType,
+};
+use proptest::prelude::*;
+
+use super::routes::{Ipv4Net, Origin, address, route_message};
+use super::*;
+use crate::net::dhcp::lease::Route;
+use crate::net::link::Mac;
+
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+/// What the oracle reads in `message`, which must be all of it.
+fn read(message: wire::Message) -> (u16, Message) {
+    let bytes = message.finish(77);
+    let read = NetlinkMessage::<Message>::deserialize(&bytes).expect("the oracle reads it");
+    assert_eq!(usize::try_from(read.header.length), Ok(bytes.len()));
+    assert_eq!(read.header.sequence_number, 77);
+    let NetlinkPayload::InnerMessage(inner) = read.payload else { panic!("{:?}", read.payload) };
+    (read.header.flags, inner)
+}
+
+/// A link message as the oracle writes it.
+fn link_message(attributes: Vec<LinkAttribute>) -> Vec<u8> {
+    let mut message = LinkMessage::default();
+    message.header.index = 3;
+    message.header.link_layer_type = LinkLayerType::Ether;
+    message.header.flags = LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running;
+    message.attributes = attributes;
+    let mut message = NetlinkMessage::from(Message::NewLink(message));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+/// The one link that a datagram tells of.
+fn parse(datagram: &[u8]) -> Link {
+    let news: Vec<_> = messages(datagram).filter_map(links::news).collect();
+    let [News::Changed(link)] = news.as_slice() else { panic!("{news:?}") };
+    link.clone()
+}
+
+#[test]
+fn a_link_of_the_oracle_is_read() {
+    let link = parse(&link_message(vec![
+        LinkAttribute::IfName("enp0s3".into()),
+        LinkAttribute::Mtu(9000),
+        LinkAttribute::Address(vec![2, 0, 0, 0, 0, 3]),
+        LinkAttribute::PermAddress(vec![2, 0, 0, 0, 0, 4]),
+        LinkAttribute::Controller(5),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
+    ]));
+    assert_eq!((link.index, link.name.to_string().as_str(), link.mtu), (3, "enp0s3", 9000));
+    assert_eq!(link.mac, Some(Mac([2, 0, 0, 0, 0, 3])));
+    assert_eq!(link.permanent_mac, Some(Mac([2, 0, 0, 0, 0, 4])));
+    assert_eq!(link.kind.as_deref(), Some(&b"veth"[..]));
+    assert!(link.has_carrier() && link.is_running() && !link.is_loopback());
+    assert_eq!(link.unfit(), Some("port of another link"));
+}
+
+#[test]
+fn a_link_without_a_name_is_none() {
+    let bytes = link_message(vec![LinkAttribute::Mtu(1500)]);
+    assert_eq!(messages(&bytes).filter_map(links::news).count(), 0);
+}
+
+#[test]
+fn an_address_reads_the_same_to_the_oracle() {
+    let net = Ipv4Net { address: ADDRESS, prefix: 25, broadcast: None };
+    let (_, Message::NewAddress(seen)) = read(address(20, CHANGE, 6, net)) else {
+        panic!("no address");
+    };
+    assert_eq!((seen.header.prefix_len, seen.header.index), (25, 6));
+    assert_eq!(seen.header.scope, AddressScope::Universe);
+    let ip = IpAddr::V4(ADDRESS);
+    assert_eq!(seen.attributes, [AddressAttribute::Local(ip), AddressAttribute::Address(ip)]);
+}
+
+#[test]
+fn a_route_reads_the_same_to_the_oracle() {
+    let route = Route { network: [10, 1, 0, 0].into(), prefix: 16, gateway: Some(GATEWAY) };
+    let (_, Message::NewRoute(seen)) = read(route_message(24, CHANGE, 6, route, Origin::Dhcp))
+    else {
+        panic!("no route");
+    };
+    assert_eq!(seen.header.destination_prefix_length, 16);
+    assert_eq!((seen.header.table, seen.header.kind), (254, RouteType::Unicast));
+    assert_eq!(seen.header.protocol, RouteProtocol::Dhcp);
+    assert_eq!(seen.header.scope, RouteScope::Universe);
+    assert_eq!(seen.header.flags, RouteFlags::Onlink);
+    assert_eq!(
+        seen.attributes,
+        [
+            RouteAttribute::Oif(6),
+            RouteAttribute::Destination(RouteAddress::Inet(route.network)),
+            RouteAttribute::Gateway(RouteAddress::Inet(GATEWAY)),
+        ]
+    );
+    let on_link = Route { gateway: None, ..route };
+    let (_, Message::NewRoute(seen)) = read(route_message(24, CHANGE, 6, on_link, Origin::Static))
+    else {
+        panic!("no route");
+    };
+    assert_eq!((seen.header.scope, seen.header.flags), (RouteScope::Link, RouteFlags::empty()));
+    assert_eq!(seen.header.protocol, RouteProtocol::Static);
+}
+
+#[test]
+fn a_refusal_carries_its_number() {
+    assert_eq!(status(&[0; 20]), Ok(()));
+    assert_eq!(status(&(-1_i32).to_ne_bytes()), Err(Errno::PERM));
+    assert_eq!(status(&[0]), Err(Errno::BADMSG));
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        drop(messages(&bytes).filter_map(links::news).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_spoilt_message_never_panics(at: prop::sample::Index, with: u8, cut: prop::sample::Index) {
+        let mut bytes = link_message(vec![
+            LinkAttribute::IfName("eth0".into()),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 3]),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
+        ]);
+        *at.get_mut(&mut bytes) = with;
+        bytes.truncate(cut.index(bytes.len()));
+        drop(messages(&bytes).filter_map(links::news).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn attributes_come_back(
+        values in proptest::collection::vec((1..0x3fff_u16, proptest::collection::vec(any::<u8>(), 0..40)), 0..8),
+    ) {
+        let message = wire::Message::new(16, 0, &[]);
+        let message = values.iter().fold(message, |message, (kind, value)| message.attr(*kind, value));
+        let bytes = message.finish(1);
+        let all: Vec<_> = messages(&bytes).collect();
+        prop_assert_eq!(all.len(), 1);
+        let seen: Vec<_> = wire::attrs(all[0].body).map(|(kind, value)| (kind, value.to_vec())).collect();
+        prop_assert_eq!(seen, values);
+    }
+}
