@@ -48,13 +48,13 @@ sections! {
     INODE_XATTRS = b"ixat", "inodes: number of the xattr set", NUMBER32 * MAX_INODES, true;
     INODE_SEC = b"isec", "inodes: modification time, seconds", NUMBER64 * MAX_INODES, true;
     INODE_NSEC = b"insc", "inodes: modification time, nanoseconds", NUMBER32 * MAX_INODES, true;
+    DEVICE = b"vdev", "devices: number", NUMBER32 * MAX_INODES, true;
     FILE_SIZE = b"fsiz", "files: size", NUMBER64 * MAX_INODES, true;
     FILE_EXTENTS = b"fext", "files: number of extents", NUMBER32 * MAX_INODES, true;
     EXTENT_HOLE = b"ehol", "extents: hole before", NUMBER64 * MAX_EXTENTS, true;
     EXTENT_LEN = b"elen", "extents: length", NUMBER64 * MAX_EXTENTS, true;
     EXTENT_POS = b"epos", "extents: position in the content space", NUMBER64 * MAX_EXTENTS, true;
     LINK_TARGET = b"ltgt", "symbolic links: target", MAX_TARGETS_LEN + MAX_INODES, true;
-    DEVICE = b"vdev", "devices: number", NUMBER32 * MAX_INODES, true;
     DIRENT_PREFIX = b"dpre", "dirents: bytes of the name before", 2 * MAX_INODES, true;
     DIRENT_NAME = b"dnam", "dirents: rest of the name", MAX_NAMES_LEN + 2 * MAX_INODES, true;
     DIRENT_INO = b"dino", "dirents: inode", NUMBER32 * MAX_INODES, true;

@@ -1,7 +1,10 @@
 //! The format as a whole.
 
 mod damage;
+mod golden;
 mod hostile;
+mod second_reader;
+mod spec;
 
 use std::sync::LazyLock;
 
