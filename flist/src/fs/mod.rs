@@ -55,12 +55,11 @@ pub enum FsError {
         why: Lost,
     },
     /// Verified stored bytes do not decompress: the image was built wrong.
-    #[error("inode {ino} can't be read")]
+    #[error("inode {ino} can't be read: {why}")]
     Corrupt {
         /// The file.
         ino: Ino,
         /// Which chunk and what is wrong with it.
-        #[source]
         why: Corrupt,
     },
     /// No memory for decompression.

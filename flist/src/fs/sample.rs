@@ -15,6 +15,8 @@ pub(crate) enum Node {
     Dir(BTreeMap<String, Node>),
     /// A file: its size, and what it holds where; the rest is holes.
     File(u64, Vec<(u64, Vec<u8>)>),
+    /// The same, executable by all as its owner.
+    Setuid(u64, Vec<(u64, Vec<u8>)>),
     /// A symbolic link.
     Link(&'static str),
     /// Something without contents, with its mode.
@@ -77,7 +79,7 @@ pub(crate) fn image(root: &Node, chunk_len: usize) -> (Image, Vec<Arc<Stored>>) 
                 }
                 (0o40755, Kind::Directory { first, count: narrow(nodes.len()) })
             }
-            Node::File(size, data) => {
+            Node::File(size, data) | Node::Setuid(size, data) => {
                 let first = narrow(tables.extents.len());
                 for (file_offset, bytes) in data {
                     tables.extents.push(Extent {
@@ -87,7 +89,8 @@ pub(crate) fn image(root: &Node, chunk_len: usize) -> (Image, Vec<Arc<Stored>>) 
                     });
                     content.extend_from_slice(bytes);
                 }
-                (0o100_644, Kind::File { size: *size, first, count: narrow(data.len()) })
+                let mode = if matches!(node, Node::File(..)) { 0o100_644 } else { 0o104_755 };
+                (mode, Kind::File { size: *size, first, count: narrow(data.len()) })
             }
             Node::Link(target) => {
                 let start = narrow(tables.targets.len());

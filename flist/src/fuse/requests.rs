@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
@@ -75,11 +76,13 @@ impl Filesystem for Server {
             Ok(ino) => ino,
             Err(error) => return reply.error(errno(&error)),
         };
+        let image = Arc::clone(self.fs.image());
         // The reply goes with the fetch, if there is one; this thread goes on.
         self.fs.read(ino, offset, size as usize, move |result| match result {
             Ok(bytes) => reply.data(bytes),
             Err(error) => {
-                log::error!("{error}");
+                let path = image.path(ino).unwrap_or_default();
+                log::error!("{}: {error}", String::from_utf8_lossy(&path));
                 reply.error(errno(&error));
             }
         });

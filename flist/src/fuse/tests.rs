@@ -6,13 +6,14 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags, XattrFlags};
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, UnmountFlags};
 use tempfile::TempDir;
 
 use super::*;
@@ -32,13 +33,22 @@ impl Mount {
         chunk_len: usize,
         fate: impl Fn(u32) -> Fate + Send + Sync + 'static,
     ) -> Self {
+        let options =
+            MountOptions { allow_other: true, suid: true, dev: true, ..MountOptions::default() };
+        Self::with(root, chunk_len, fate, &options)
+    }
+
+    fn with(
+        root: &Node,
+        chunk_len: usize,
+        fate: impl Fn(u32) -> Fate + Send + Sync + 'static,
+        options: &MountOptions,
+    ) -> Self {
         let (image, stored) = image(root, chunk_len);
         let fake = Fake::new(stored, fate);
         let fs = Arc::new(Fs::new(Arc::new(image), Arc::clone(&fake) as _));
         let dir = tempfile::tempdir().unwrap();
-        let options =
-            MountOptions { allow_other: true, suid: true, dev: true, ..MountOptions::default() };
-        let mounted = Some(mount(fs, dir.path(), &options).unwrap());
+        let mounted = Some(mount(fs, dir.path(), options).unwrap());
         Self { mounted, fake, dir }
     }
 
@@ -52,6 +62,15 @@ impl Mount {
 
     fn mounted(&mut self) -> Mounted {
         self.mounted.take().unwrap()
+    }
+}
+
+/// Does something when a test ends, however it ends.
+struct Finally<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 
@@ -313,7 +332,7 @@ fn unmounted_by_others() {
     let mut mount = Mount::held(&dir([("a", file(b"abc"))]));
     let mounted = mount.mounted();
     let waiter = begin(move || mounted.wait());
-    let status = std::process::Command::new("umount").arg(mount.dir.path()).status().unwrap();
+    let status = Command::new("umount").arg(mount.dir.path()).status().unwrap();
     assert!(status.success());
     wait(&waiter, 5).unwrap();
 }
@@ -358,6 +377,67 @@ fn places_where_nothing_can_be_mounted() {
     fs::write(dir.path().join("file"), "x").unwrap();
     let file = mount(fs, &dir.path().join("file"), &options).unwrap_err();
     assert!(file.to_string().ends_with("/file: not a directory"), "{file}");
+}
+
+#[test]
+fn a_reader_that_waits_can_be_killed() {
+    let mount = Mount::new(&dir([("a", file(noise(1, 5000)))]), 1000, |_| Fate::Hangs);
+    let mut cat = Command::new("cat").arg(mount.path("a")).spawn().unwrap();
+    until("the read hangs", || mount.fake.hanging() > 0);
+    cat.kill().unwrap();
+    assert!(!within(5, move || cat.wait().unwrap()).success());
+}
+
+#[test]
+fn programs_run_from_it_setuid_where_asked() {
+    // Executed, so mapped. `id -u` says who it runs as: the image's files belong to 70000.
+    let program = fs::read("/usr/bin/id").unwrap();
+    let chunk = |_| Fate::Comes;
+    let Node::File(size, data) = file(program) else { panic!("a file") };
+    let root = dir([("id", Node::Setuid(size, data))]);
+    let mount = Mount::new(&root, 10_000, chunk);
+    let run = |mount: &Mount| {
+        let output = Command::new(mount.path("id")).arg("-u").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run(&mount), "70000\n");
+    let careful = Mount::with(&root, 10_000, chunk, &MountOptions::default());
+    assert_eq!(run(&careful), "0\n");
+    assert!(mount_line(careful.dir.path()).unwrap().contains(" ro,nosuid,nodev,"));
+}
+
+#[test]
+fn an_overlay_holds_it_when_it_is_detached() {
+    let root = dir([("a", file(noise(1, 30_000))), ("b", file(*b"eleven char"))]);
+    let mut mount = Mount::new(&root, 10_000, |_| Fate::Comes);
+    let mounted = mount.mounted();
+    let top = tempfile::tempdir_in("/dev/shm").unwrap();
+    for name in ["upper", "work", "merged"] {
+        fs::create_dir(top.path().join(name)).unwrap();
+    }
+    let at = |name: &str| top.path().join(name).to_str().unwrap().to_owned();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        mount.dir.path().display(),
+        at("upper"),
+        at("work")
+    );
+    let options = std::ffi::CString::new(options).unwrap();
+    let (flags, merged) = (MountFlags::empty(), top.path().join("merged"));
+    rustix::mount::mount("overlay", &merged, "overlay", flags, options.as_c_str()).unwrap();
+    let unmount = Finally(|| rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap());
+    mounted.unmounter().detach().unwrap();
+    assert!(mount_line(mount.dir.path()).is_none());
+    assert_eq!(fs::read(merged.join("a")).unwrap(), noise(1, 30_000));
+    fs::OpenOptions::new().append(true).open(merged.join("b")).unwrap().write_all(b"!").unwrap();
+    assert_eq!(fs::read(merged.join("b")).unwrap(), b"eleven char!");
+    let mut value = [0; 20];
+    let len = rustix::fs::lgetxattr(merged.join("b"), "user.zimg", &mut value).unwrap();
+    assert_eq!(value[..len], *b"a value\0\xff");
+    let waiter = begin(move || mounted.wait());
+    assert!(waiter.try_recv().is_err());
+    drop(unmount);
+    wait(&waiter, 5).unwrap();
 }
 
 #[test]

@@ -103,6 +103,26 @@ impl Image {
         )
     }
 
+    /// A path from the root to `ino`, the first that a walk meets. Searches whole tables: for
+    /// messages.
+    pub fn path(&self, ino: Ino) -> Option<Vec<u8>> {
+        let mut path = Vec::new();
+        let mut at = ino;
+        while at != ROOT {
+            let row = self.tables.dirents.iter().position(|e| e.ino == at)?;
+            let name = self.name(self.tables.dirents.get(row)?);
+            path.splice(0..0, [b"/", name].concat());
+            let holds = |inode: &Inode| match inode.kind {
+                Kind::Directory { first, count } => {
+                    row.checked_sub(first as usize).is_some_and(|i| i < count as usize)
+                }
+                _ => false,
+            };
+            at = Ino::try_from(self.tables.inodes.iter().position(holds)? + 1).ok()?;
+        }
+        Some(if path.is_empty() { b"/".to_vec() } else { path })
+    }
+
     /// The target of a symbolic link; `None` where `ino` is none.
     pub fn target(&self, ino: Ino) -> Option<&[u8]> {
         match self.inode(ino)?.kind {

@@ -64,6 +64,8 @@ proptest! {
             for entry in image.entries(dir).unwrap() {
                 let path = [&path[..], b"/", image.name(entry)].concat();
                 prop_assert_eq!(image.resolve(&path), Some(entry.ino));
+                let first = image.path(entry.ino).unwrap();
+                prop_assert_eq!(image.resolve(&first), Some(entry.ino));
                 names[entry.ino as usize - 1] += 1;
                 if image.entries(entry.ino).is_some() {
                     todo.push((entry.ino, path));
