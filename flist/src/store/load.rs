@@ -240,3 +240,6 @@ pub fn open(bytes: &[u8], expected: Expected, place: &str) -> Result<(Image, Roo
     }
     format::decode(bytes).map(|image| (image, got)).map_err(format)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ mod mirrors;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testserver;
 
 use std::ops::Range;
 

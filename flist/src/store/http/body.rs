@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         self.pace = (Instant::now(), 0);
-        if bytes < TRICKLE.saturating_mul(window.as_secs()) {
+        if u128::from(bytes) * 1000 < u128::from(TRICKLE) * window.as_millis() {
             let cause = Unreachable::TimedOut { stage: Stage::Body, after: window };
             return Err(StoreError::Unreachable {
                 place: self.place.clone(),
@@ -107,10 +107,12 @@ impl Body for HttpBody<'_> {
             return Err(self.short());
         }
         while !buf.is_empty() {
-            let read = self.reader.read(buf)?;
-            if read == 0 {
-                return Err(self.short());
-            }
+            let read = match self.reader.read(buf) {
+                Ok(0) | Err(StoreError::Unreachable { cause: Unreachable::Dropped(_), .. }) => {
+                    return Err(self.short());
+                }
+                read => read?,
+            };
             self.remaining.start += read as u64;
             buf = buf.get_mut(read..).unwrap_or_default();
         }

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use ureq::Agent;
 use ureq::http::Response;
 use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::{Agent, ResponseExt};
 
 use super::explain::explain;
 use super::range;
@@ -106,7 +106,10 @@ impl Client {
                 result => break result?,
             }
         };
-        let place = || url.to_owned();
+        let place = || match response.get_uri().to_string() {
+            end if end == url => end,
+            end => format!("{url}, redirected to {end},"),
+        };
         match response.status().as_u16() {
             200 => Ok(response),
             206 | 416 if range.is_some() => Ok(response),
