@@ -39,7 +39,7 @@ pub enum BuildError {
         /// The source.
         path: PathBuf,
         /// What it is instead.
-        why: &'static str,
+        why: String,
     },
     /// The archive is damaged, or holds what can't be taken from it.
     #[error("{path}, at byte {at}{}: {why}", entry.as_ref().map(|e| format!(" (entry {})", e.display())).unwrap_or_default(), path = .path.display())]

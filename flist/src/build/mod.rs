@@ -17,6 +17,7 @@ mod read;
 mod report;
 mod scan;
 mod tables;
+mod tar;
 mod tree;
 
 use std::path::Path;
@@ -86,6 +87,14 @@ fn read_tree(
             let top = Top::open(path)?;
             let Scanned { tree, left_out } = scan::scan(&top, &output.identities()?, progress)?;
             (tree, Place::Directory(top), left_out)
+        }
+        Source::Tar(path) => {
+            let (tree, place) = tar::read(Some(path), output.packs(), progress)?;
+            (tree, place, LeftOut::default())
+        }
+        Source::Stdin => {
+            let (tree, place) = tar::read(None, output.packs(), progress)?;
+            (tree, place, LeftOut::default())
         }
     };
     let walk = Walk::new(&mut tree)?;

@@ -16,19 +16,24 @@ pub enum Source {
     /// A directory. Other file systems mounted in it are part of the tree; of those that only show
     /// a kernel's state (proc, sysfs, cgroup, ...) the mount point alone, as an empty directory.
     Directory(PathBuf),
+    /// A tar, plain or compressed with gzip, xz or zstd.
+    Tar(PathBuf),
+    /// The same from standard input.
+    Stdin,
 }
 
 impl Source {
-    /// Finds out by looking what `path` is.
+    /// Finds out by looking what `path` is; `-` is standard input.
     ///
     /// # Errors
-    /// Where there is nothing, or nothing that can be built from.
+    /// Where there is nothing.
     pub fn look(path: &Path) -> Result<Self, BuildError> {
-        let found = fs::metadata(path).map_err(BuildError::io("open", path))?;
-        if found.is_dir() {
-            return Ok(Self::Directory(path.to_path_buf()));
+        if path == Path::new("-") {
+            return Ok(Self::Stdin);
         }
-        Err(BuildError::NotASource { path: path.to_path_buf(), why: "it is a special file" })
+        let found = fs::metadata(path).map_err(BuildError::io("open", path))?;
+        let path = path.to_path_buf();
+        Ok(if found.is_dir() { Self::Directory(path) } else { Self::Tar(path) })
     }
 }
 

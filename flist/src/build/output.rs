@@ -41,6 +41,11 @@ impl Temp {
         }
     }
 
+    /// The file, which has no name any more and goes when it is closed.
+    pub(super) fn into_file(self) -> Result<File, BuildError> {
+        self.file.try_clone().map_err(BuildError::io("keep open", "a file without a name"))
+    }
+
     /// Writes all to the disk and gives the file the name `path`, on the same file system, in
     /// place of what has it.
     pub(super) fn persist(&mut self, path: &Path) -> Result<(), BuildError> {

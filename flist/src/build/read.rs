@@ -21,7 +21,6 @@ pub(super) enum Place {
     /// In a directory.
     Directory(Top),
     /// In an archive or its spool; the path is the archive's.
-    #[expect(dead_code, reason = "the tar reader makes it")]
     Archive(FsFile, PathBuf),
 }
 

@@ -68,7 +68,6 @@ pub(super) enum Data {
         sparse: bool,
     },
     /// In the archive or its spool, in file order; zeros between the segments.
-    #[expect(dead_code, reason = "the tar reader makes it")]
     Archive(Box<[Segment]>),
 }
 

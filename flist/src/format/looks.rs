@@ -47,7 +47,7 @@ const INNER: &[(usize, &[u8], &str)] = &[
 ];
 
 /// What `bytes`, which do not begin with [`MAGIC`], look like.
-pub(super) fn looks(bytes: &[u8]) -> Looks {
+pub(crate) fn looks(bytes: &[u8]) -> Looks {
     if bytes.is_empty() {
         return Looks::Empty;
     }

@@ -23,6 +23,8 @@ pub use header::{
     CHECKSUM_OFFSET, HEADER_LEN, Layout, MAGIC, MAX_SECTIONS, ROW_LEN, Section, Tag, VERSION,
 };
 pub use looks::Looks;
+#[cfg(feature = "build")]
+pub(crate) use looks::looks;
 pub use sections::{MAX_FILE_LEN, MAX_TOTAL_LEN};
 
 #[cfg(any(test, feature = "testing"))]

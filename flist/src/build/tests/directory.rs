@@ -16,7 +16,7 @@ use super::{Bench, noise};
 use crate::build::{META_CHUNKER, META_COMPRESSOR, META_LEVEL, Options};
 use crate::image::{Kind, Time};
 
-fn set_mtime(path: &Path, sec: i64, nsec: i64) {
+pub(super) fn set_mtime(path: &Path, sec: i64, nsec: i64) {
     let time = Timespec { tv_sec: sec, tv_nsec: nsec };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
@@ -31,7 +31,7 @@ fn is_root() -> bool {
 }
 
 /// A tree that holds one of everything an ordinary user can make, and as root the rest.
-fn awkward(top: &Path) {
+pub(super) fn awkward(top: &Path) {
     fs::create_dir_all(top.join("empty")).unwrap();
     fs::write(top.join("nothing"), b"").unwrap();
     fs::write(top.join("raw"), noise(1, 3 << 20)).unwrap();
@@ -98,7 +98,7 @@ fn awkward_for_root(top: &Path) {
 }
 
 /// Holes at both ends and within, and zeros that the file system stores.
-fn sparse(path: &Path) {
+pub(super) fn sparse(path: &Path) {
     let file = fs::File::create(path).unwrap();
     file.set_len(40 << 20).unwrap();
     file.write_all_at(&noise(7, 100_000), 5 << 20).unwrap();

@@ -3,6 +3,8 @@
 mod compare;
 mod directory;
 mod faults;
+mod tar;
+mod tar_entries;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,56 @@
+//! Reads a tree from a tar: v7, ustar, GNU and pax, as GNU tar, bsdtar, star and others write them.
+//!
+//! Attributes are taken as numbers (owners' names are not looked up), hard links and sparse files
+//! as such. Leading `/` and `./` go; a path with `..` in it is refused. Directories without an entry
+//! are root's, 0755, of 1970. Sockets can't be in a tar.
+
+mod acl;
+mod header;
+mod input;
+mod insert;
+mod member;
+mod pax;
+mod sparse;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::read::Place;
+use super::tree::Tree;
+use super::{BuildError, Progress};
+use input::Input;
+use insert::{Growing, Refused};
+use member::Members;
+
+/// Reads the archive `path`, or standard input if there is none. Contents that can't be read from
+/// it a second time are kept in an unnamed file in `store`.
+pub(super) fn read(
+    path: Option<&Path>,
+    store: &Path,
+    progress: &dyn Progress,
+) -> Result<(Tree, Place), BuildError> {
+    let input = match path {
+        Some(path) => Input::open(path, store)?,
+        None => Input::stream(std::io::stdin(), Path::new("standard input"), store)?,
+    };
+    let mut members = Members::new(input, progress);
+    let mut growing = Growing::new()?;
+    while let Some(mut member) = members.next()? {
+        let (at, path) = (member.at, std::mem::take(&mut member.path));
+        growing.insert(&path, member).map_err(|refused| match refused {
+            Refused::Wrong(why) => wrong(&members.input.path, at, Some(&path), why),
+            Refused::Full(error) => error,
+        })?;
+    }
+    Ok((growing.finish(), members.input.finish()?))
+}
+
+fn wrong(archive: &Path, at: u64, entry: Option<&[u8]>, why: impl Into<String>) -> BuildError {
+    BuildError::Tar {
+        path: archive.to_path_buf(),
+        at,
+        entry: entry.map(|entry| PathBuf::from(OsStr::from_bytes(entry))),
+        why: why.into(),
+    }
+}
