@@ -1,30 +1,106 @@
-//! The command line: builds, looks at and serves flists.
+//! `zimg`: builds, mounts, checks and serves flists.
 #![forbid(unsafe_code)]
 
+mod build;
+mod cat;
+mod diff;
+mod exit;
+mod inspect;
+mod logger;
+mod ls;
+mod mount;
+mod open;
+mod path;
+mod progress;
 mod serve;
+mod signals;
+mod text;
+mod unpack;
+mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Builds, looks at and serves flists.
-#[derive(argh::FromArgs)]
-struct Args {
+use argh::FromArgs;
+
+/// musl's own allocator collapses under the threads of a build.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Builds, mounts, checks and serves flists: operating-system images that boot over HTTP.
+#[derive(FromArgs)]
+#[argh(
+    name = "zimg",
+    note = "Exit status: 0 good, 1 the thing is bad, 2 usage, 3 not reachable.",
+    example = "{command_name} build ./root debian.flist\n{command_name} serve .\n\
+               {command_name} COMMAND --help"
+)]
+struct Cli {
     #[argh(subcommand)]
     command: Command,
 }
 
-#[derive(argh::FromArgs)]
+#[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Build(build::Args),
+    Mount(mount::Args),
+    Unpack(unpack::Args),
+    Ls(ls::Args),
+    Cat(cat::Args),
+    Inspect(inspect::Args),
+    Verify(verify::Args),
+    Diff(diff::Args),
     Serve(serve::ServeArgs),
 }
 
 fn main() -> ExitCode {
-    let Args { command: Command::Serve(args) } = argh::from_env();
-    match serve::run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("zimg: {error:#}");
-            ExitCode::FAILURE
+    logger::init();
+    let command = match parse() {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
+    let result = match command {
+        Command::Build(args) => build::run(&args),
+        Command::Mount(args) => mount::run(&args),
+        Command::Unpack(args) => unpack::run(&args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Cat(args) => cat::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Serve(args) => serve::run(args),
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let (status, said) = exit::verdict(&error);
+    if let Some(said) = said {
+        eprintln!("{said}");
+    }
+    ExitCode::from(status)
+}
+
+/// The command that the command line names, or the status after help or a usage error was shown.
+fn parse() -> Result<Command, ExitCode> {
+    let usage = |text: &str| {
+        eprintln!("zimg: {text}");
+        ExitCode::from(exit::USAGE)
+    };
+    let args: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(OsString::into_string)
+        .collect::<Result<_, _>>()
+        .map_err(|arg| usage(&format!("{arg:?}: an argument that is not UTF-8")))?;
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let ["--version" | "-V"] = args.as_slice() {
+        println!("zimg {}", env!("CARGO_PKG_VERSION"));
+        return Err(ExitCode::SUCCESS);
+    }
+    match Cli::from_args(&["zimg"], &args) {
+        Ok(cli) => Ok(cli.command),
+        Err(early) if early.status.is_ok() => {
+            println!("{}", early.output.trim_end());
+            Err(ExitCode::SUCCESS)
         }
+        Err(early) => Err(usage(early.output.trim_end())),
     }
 }

@@ -16,6 +16,11 @@ impl Lost {
     pub fn new(why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(why.into().into())
     }
+
+    /// The reason itself.
+    pub fn reason(&self) -> &(dyn Error + 'static) {
+        &*self.0
+    }
 }
 
 impl fmt::Display for Lost {

@@ -1,0 +1,170 @@
+//! `zimg build`: an flist and its packs from a directory or a tar.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use argh::FromArgs;
+use flist::build::{Options, Progress, Report, Source, Stage, build};
+
+use crate::exit::Usage;
+use crate::open;
+use crate::progress::Bar;
+use crate::signals::{Stop, StopSignals};
+use crate::text;
+
+/// Build an flist, and the packs that hold its contents, from a root file system.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "build",
+    note = "SOURCE_DATE_EPOCH: times later than it are recorded as it.\n\
+            The same tree and options give the same bytes on any machine.\n\
+            A failed or interrupted build leaves nothing behind.",
+    example = "{command_name} /srv/roots/debian debian.flist\n\
+               {command_name} debian.tar.zst www/debian.flist --store www\n\
+               {command_name} - debian.flist < debian.tar\n\
+               {command_name} /srv/roots/debian new.flist --base old.flist"
+)]
+pub(crate) struct Args {
+    /// root file system: a directory, a tar (plain, .gz, .xz, .zst), or - for a tar on stdin
+    #[argh(positional)]
+    source: PathBuf,
+    /// flist to write
+    #[argh(positional)]
+    out: PathBuf,
+    /// directory under which packs/ lies (default: the flist's own folder)
+    #[argh(option)]
+    store: Option<PathBuf>,
+    /// flist whose chunks are reused, not written again: a file or an http(s) URL
+    #[argh(option)]
+    base: Option<String>,
+    /// zstd level, 1 to 22 (default: the base's, else 12)
+    #[argh(option)]
+    level: Option<i32>,
+    /// threads that compress (default: one a processor)
+    #[argh(option)]
+    threads: Option<NonZeroUsize>,
+    /// record creation times too; the image then depends on when the tree was made
+    #[argh(switch)]
+    btime: bool,
+    /// title of the image, kept in its metadata
+    #[argh(option)]
+    title: Option<String>,
+    /// KEY=VALUE to keep in the image's metadata; may be given several times
+    #[argh(option)]
+    label: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let signals = StopSignals::block()?;
+    let stop = Stop::default();
+    signals.on_first({
+        let stop = stop.clone();
+        move |_| stop.set()
+    })?;
+    let options = Options {
+        store: args.store.clone(),
+        level: args.level,
+        threads: args.threads,
+        base: args.base.as_deref().map(open::base).transpose()?,
+        clamp: source_date_epoch()?,
+        btime: args.btime,
+        meta: metadata(args)?,
+    };
+    let source = Source::look(&args.source)?;
+    let bars = Bars { stop, bar: Mutex::new(None) };
+    let result = build(&source, &args.out, &options, &bars);
+    bars.show(None);
+    let report = result?;
+    print(&report, &args.out);
+    Ok(())
+}
+
+fn metadata(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
+    let title = args.title.iter().map(|t| Ok(("title".to_string(), t.clone())));
+    let labels = args.label.iter().map(|label| match label.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((format!("label.{key}"), value.to_string())),
+        _ => Err(Usage(format!("build: --label {label}: the form is KEY=VALUE")).into()),
+    });
+    title.chain(labels).collect()
+}
+
+fn source_date_epoch() -> anyhow::Result<Option<i64>> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let seconds = text.to_str().and_then(|t| t.parse().ok());
+    let seconds =
+        seconds.ok_or_else(|| Usage(format!("SOURCE_DATE_EPOCH={text:?}: seconds since 1970")))?;
+    Ok(Some(seconds))
+}
+
+/// A progress bar for each stage of the build.
+struct Bars {
+    stop: Stop,
+    bar: Mutex<Option<Bar>>,
+}
+
+impl Bars {
+    fn show(&self, next: Option<Bar>) {
+        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = std::mem::replace(&mut *bar, next) {
+            last.done();
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn stage(&self, stage: Stage, bytes: u64) {
+        let what = match stage {
+            Stage::Scan => "listing",
+            Stage::Compare => "comparing",
+            Stage::Compress => "compressing",
+            Stage::Finish => "finishing",
+        };
+        self.show(Some(Bar::bytes(what, bytes)));
+    }
+
+    fn advance(&self, bytes: u64) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(PoisonError::into_inner) {
+            bar.add(bytes);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stop.check().is_err()
+    }
+}
+
+fn print(report: &Report, out: &Path) {
+    for warning in &report.warnings {
+        eprintln!("zimg: warning: {warning}");
+    }
+    for dir in &report.left_out.emptied {
+        eprintln!("zimg: {}: a pseudo file system, kept as an empty directory", dir.display());
+    }
+    for path in &report.left_out.skipped {
+        eprintln!("zimg: {}: part of what is being built, left out", path.display());
+    }
+    let inodes = &report.inodes;
+    println!(
+        "{}: {} in {} files, {} directories, {} symlinks, {} devices, {} pipes and sockets",
+        out.display(),
+        text::bytes(report.file_bytes),
+        inodes.files,
+        inodes.directories,
+        inodes.symlinks,
+        inodes.devices,
+        inodes.pipes,
+    );
+    println!(
+        "flist of {}; contents stored in {}, in {} chunks: {} new, {} of the base; wrote {}",
+        text::bytes(report.flist_len),
+        text::bytes(report.stored_bytes),
+        report.chunks,
+        report.packs.new_chunks,
+        report.packs.base_chunks,
+        text::bytes(report.packs.bytes_written),
+    );
+    println!("root hash {}", report.root_hash);
+}

@@ -1,0 +1,159 @@
+//! `zimg mount`: an image as a directory, in the foreground or by a process of its own.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use argh::FromArgs;
+use flist::fs::Fs;
+use flist::fuse::{self, MountOptions, Mounted, Unmounter};
+use flist::id::RootHash;
+use flist::store::Fetcher;
+use nix::sys::signal::Signal;
+
+use crate::exit::{self, Silent};
+use crate::open;
+use crate::signals::StopSignals;
+use crate::text;
+
+/// What a mount in the background says to the process that started it.
+const READY: &str = "mounted";
+/// Set in the environment of a mount in the background.
+const BACKGROUND: &str = "ZIMG_MOUNT_BACKGROUND";
+
+/// Mount an image, read-only; contents are fetched and checked as they are read.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "mount",
+    note = "A URL needs --hash, or --insecure. Once mounted, reads wait while the server is away.\n\
+            Unmount with `umount DIR` or `fusermount3 -u DIR`, or by SIGTERM or ctrl-c.\n\
+            As root the image's permissions hold for all users; --suid and --dev as in mount(8).",
+    example = "{command_name} debian.flist /mnt\n\
+               {command_name} http://10.0.0.1:8080/debian.flist /mnt --hash 1f0c… --foreground"
+)]
+pub(crate) struct Args {
+    /// flist: a file or an http(s) URL
+    #[argh(positional)]
+    flist: String,
+    /// directory to mount on
+    #[argh(positional)]
+    dir: PathBuf,
+    /// where the packs lie: a directory or URL, several being mirrors (default: the flist's folder)
+    #[argh(option)]
+    store: Vec<String>,
+    /// root hash the flist must have
+    #[argh(option)]
+    hash: Option<RootHash>,
+    /// accept an flist from a URL without a hash to check it by
+    #[argh(switch)]
+    insecure: bool,
+    /// stay, log to standard error, and tell at the end what was fetched
+    #[argh(switch)]
+    foreground: bool,
+    /// honour setuid, setgid and file capabilities (root only)
+    #[argh(switch)]
+    suid: bool,
+    /// honour device nodes (root only)
+    #[argh(switch)]
+    dev: bool,
+    /// most MiB of stored chunks to keep in memory (default 128)
+    #[argh(option, default = "128")]
+    cache: u32,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let background = std::env::var_os(BACKGROUND).is_some();
+    if !args.foreground && !background {
+        return start_background();
+    }
+    let signals = StopSignals::block()?;
+    if background {
+        // A session of its own, so that no terminal's end is ours.
+        rustix::process::setsid().context("setsid")?;
+    }
+    let opened = open::trusted(&args.flist, args.hash, args.insecure)?;
+    let fetcher = open::patient_fetcher(&opened, &args.store, u64::from(args.cache) << 20)?;
+    let fs = Arc::new(Fs::new(Arc::clone(&opened.image), Arc::clone(&fetcher) as _));
+    let options = MountOptions {
+        allow_other: rustix::process::geteuid().is_root(),
+        suid: args.suid,
+        dev: args.dev,
+        ..MountOptions::default()
+    };
+    let mounted = fuse::mount(fs, &args.dir, &options)?;
+    let unmounter = mounted.unmounter();
+    signals.on_first(move |signal| unmount(&unmounter, signal))?;
+    announce(&mounted, background)?;
+    mounted.wait().with_context(|| format!("the server of {} failed", args.dir.display()))?;
+    if !background {
+        tell(&fetcher);
+    }
+    Ok(())
+}
+
+/// On a signal: unmounts, and where files are in use takes the mount away from its directory; the
+/// server then ends with the last of them.
+fn unmount(unmounter: &Unmounter, signal: Signal) {
+    if let Err(busy) = unmounter.unmount() {
+        log::warn!("{signal}: {busy}");
+        if let Err(error) = unmounter.detach() {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// What was fetched, at the end.
+fn tell(fetcher: &Fetcher) {
+    let stats = fetcher.stats();
+    eprintln!(
+        "zimg: fetched {} in {} requests; {} reads of held chunks",
+        text::bytes(stats.bytes),
+        stats.requests,
+        stats.hits,
+    );
+}
+
+/// Starts this command again in the background and waits until that has mounted or failed.
+fn start_background() -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("can't find this program's file")?;
+    let mut child = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env(BACKGROUND, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("can't start a process in the background")?;
+    let stdout = child.stdout.take().context("the process in the background has no output")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    if line.trim_end() == READY {
+        return Ok(());
+    }
+    // It has said on standard error what was wrong.
+    match child.wait()?.code() {
+        Some(code) if code == i32::from(exit::BAD) => Err(Silent(exit::BAD).into()),
+        Some(code) if code == i32::from(exit::USAGE) => Err(Silent(exit::USAGE).into()),
+        Some(code) if code == i32::from(exit::UNREACHABLE) => Err(Silent(exit::UNREACHABLE).into()),
+        _ => bail!("the process in the background ended before it had mounted"),
+    }
+}
+
+/// Says that the mount is there. In the background nothing more is said: the terminal is left.
+fn announce(mounted: &Mounted, background: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if !background {
+        writeln!(out, "mounted on {}", mounted.dir().display())?;
+        return Ok(out.flush()?);
+    }
+    writeln!(out, "{READY}")?;
+    out.flush()?;
+    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    // Keeps no directory busy.
+    std::env::set_current_dir(Path::new("/"))?;
+    Ok(())
+}

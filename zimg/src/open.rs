@@ -1,0 +1,136 @@
+//! What every command opens: an flist by path or URL, and the stores its contents lie in.
+
+use std::ffi::OsStr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::Context;
+use flist::fs::Fs;
+use flist::id::RootHash;
+use flist::image::{Image, Ino};
+use flist::store::{
+    Client, ClientOptions, Expected, FetchOptions, Fetcher, LoadOptions, Location, Mirrors,
+    Patience, Store, load, open as open_store,
+};
+
+use crate::exit::Usage;
+
+/// Rounds over all mirrors before a command that is not a mount gives up: some seconds.
+const ROUNDS: u32 = 4;
+
+/// An image, and where it came from.
+pub(crate) struct Opened {
+    pub(crate) image: Arc<Image>,
+    pub(crate) root_hash: RootHash,
+    /// Length of the flist in bytes.
+    pub(crate) flist_len: u64,
+    location: Location,
+    client: Client,
+}
+
+/// Opens an flist; where `hash` is given it must have that root hash.
+pub(crate) fn image(name: &str, hash: Option<RootHash>) -> anyhow::Result<Opened> {
+    let location = location(name)?;
+    let client = Client::new(ClientOptions::default())?;
+    let expected = hash.map_or(Expected::Unchecked, Expected::Hash);
+    let loaded = load(&client, std::slice::from_ref(&location), expected, &LoadOptions::default())?;
+    Ok(Opened {
+        image: Arc::new(loaded.image),
+        root_hash: loaded.root_hash,
+        flist_len: loaded.len,
+        location,
+        client,
+    })
+}
+
+/// Opens an flist whose contents will be used: from a URL only with a hash, or where the user
+/// says that none is wanted.
+pub(crate) fn trusted(
+    name: &str,
+    hash: Option<RootHash>,
+    insecure: bool,
+) -> anyhow::Result<Opened> {
+    let remote = matches!(location(name)?, Location::Url(_));
+    if remote && hash.is_none() && !insecure {
+        let why = format!(
+            "{name}: a URL needs --hash ROOT_HASH, as `zimg build` printed it (or --insecure, to \
+             take whatever is there)"
+        );
+        return Err(Usage(why).into());
+    }
+    image(name, hash)
+}
+
+/// The image of a base to build upon.
+pub(crate) fn base(name: &str) -> anyhow::Result<Image> {
+    let opened = image(name, None).with_context(|| format!("--base {name}"))?;
+    Ok(Arc::unwrap_or_clone(opened.image))
+}
+
+/// The stores named, or else the flist's own folder.
+pub(crate) fn stores(opened: &Opened, names: &[String]) -> anyhow::Result<Vec<Arc<dyn Store>>> {
+    if names.is_empty() {
+        return Ok(vec![open_store(&opened.client, &opened.location.folder())]);
+    }
+    let named = names.iter().map(|name| Ok(open_store(&opened.client, &location(name)?)));
+    named.collect()
+}
+
+/// A fetcher that waits for stores that are away, for as long as it takes. So that a wrong store
+/// is told at once rather than waited for, the first chunk is asked for now.
+pub(crate) fn patient_fetcher(
+    opened: &Opened,
+    store: &[String],
+    cache_bytes: u64,
+) -> anyhow::Result<Arc<Fetcher>> {
+    if let Some(first) = opened.image.chunks().first()
+        && let Some(pack) = opened.image.pack_of(first)
+    {
+        let stores = stores(opened, store)?;
+        let mut answers = stores.iter().map(|store| store.fetch(pack, first.range()));
+        let refused = answers.try_fold(None, |_, answer| answer.err().map(Some).ok_or(()));
+        if let Ok(Some(error)) = refused {
+            return Err(error).context("no store has the image's contents");
+        }
+    }
+    let options = FetchOptions { cache_bytes, ..FetchOptions::default() };
+    fetcher(opened, store, options)
+}
+
+fn fetcher(
+    opened: &Opened,
+    store: &[String],
+    options: FetchOptions,
+) -> anyhow::Result<Arc<Fetcher>> {
+    let mirrors = Mirrors::new(stores(opened, store)?).context("no store is named")?;
+    let fetcher = Fetcher::new(Arc::clone(&opened.image), mirrors, options);
+    Ok(Arc::new(fetcher.context("can't start the threads that fetch")?))
+}
+
+fn location(name: &str) -> anyhow::Result<Location> {
+    match Location::parse(OsStr::new(name)) {
+        // A mount in the background leaves the directory that a relative path begins at.
+        Ok(Location::Path(path)) => Ok(Location::Path(std::path::absolute(path)?)),
+        Ok(url) => Ok(url),
+        Err(e) => Err(Usage(e.to_string()).into()),
+    }
+}
+
+/// The contents of an image's files, for commands that read them and end.
+pub(crate) struct Contents(Fs);
+
+impl Contents {
+    /// Reads from the stores named, or else from the flist's own folder.
+    pub(crate) fn new(opened: &Opened, store: &[String]) -> anyhow::Result<Self> {
+        let options =
+            FetchOptions { patience: Patience::Rounds(ROUNDS), ..FetchOptions::default() };
+        let fetcher = fetcher(opened, store, options)?;
+        Ok(Self(Fs::new(Arc::clone(&opened.image), fetcher)))
+    }
+
+    /// All of `range` of a file, which must lie within it.
+    pub(crate) fn read(&self, ino: Ino, range: Range<u64>) -> anyhow::Result<Vec<u8>> {
+        let len = usize::try_from(range.end.saturating_sub(range.start))?;
+        Ok(self.0.read_wait(ino, range.start, len)?)
+    }
+}

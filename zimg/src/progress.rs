@@ -1,0 +1,39 @@
+//! A progress bar on a terminal; silence elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Progress of work that is counted in bytes. Drawn only on a terminal, and only once the work
+/// has lasted a second.
+pub(crate) struct Bar(ProgressBar);
+
+/// How long work must last before it is worth a bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Bar {
+    /// A bar that is full at `total` bytes.
+    pub(crate) fn bytes(what: &'static str, total: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        let template = "{msg} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        Self(bar)
+    }
+
+    /// `count` more bytes are done.
+    pub(crate) fn add(&self, count: u64) {
+        if self.0.is_hidden() && self.0.elapsed() >= PATIENCE {
+            // Draws nothing where standard error is no terminal.
+            self.0.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.0.inc(count);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn done(&self) {
+        self.0.finish_and_clear();
+    }
+}
