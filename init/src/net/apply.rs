@@ -71,20 +71,25 @@ impl Up {
 }
 
 /// Gives the link the address, routes and MTU of `up`. `link_mtu` is the one it has. An MTU or a
-/// side route that the kernel refuses is told to `log`; the node can live without.
+/// side route that the kernel refuses is told to `log`; the node can live without. Gives the MTU
+/// that the link has now.
 pub(super) fn apply(
     netlink: &mut Netlink,
     up: &Up,
     link_mtu: u32,
     log: Log<'_>,
-) -> Result<(), Refused> {
+) -> Result<u32, Refused> {
     let name = &up.interface;
-    if up.mtu != link_mtu
-        && let Err(error) = netlink.set_mtu(up.index, up.mtu)
-    {
-        log(&format!("{name}: MTU {} refused: {error}; it stays {link_mtu}", up.mtu));
+    let mut mtu = link_mtu;
+    if up.mtu != link_mtu {
+        match netlink.set_mtu(up.index, up.mtu) {
+            Ok(()) => mtu = up.mtu,
+            Err(error) => {
+                log(&format!("{name}: MTU {} refused: {error}; it stays {mtu}", up.mtu));
+            }
+        }
     }
-    let Some(net) = up.ipv4_net() else { return Ok(()) };
+    let Some(net) = up.ipv4_net() else { return Ok(mtu) };
     netlink.add_address(up.index, net).map_err(|error| Refused {
         what: format!("giving {name} the address {}/{}", net.address, net.prefix),
         error,
@@ -102,16 +107,17 @@ pub(super) fn apply(
         }
     }
     announce(up.index, up, net.address, log);
-    Ok(())
+    Ok(mtu)
 }
 
-/// Puts `new` in the place of `old` on the same link; where that fails, `old` is put back.
+/// Puts `new` in the place of `old` on the same link; where that fails, `old` is put back. Gives
+/// the MTU that the link has now.
 pub(super) fn replace(
     netlink: &mut Netlink,
     old: &Up,
     new: &Up,
     log: Log<'_>,
-) -> Result<(), Refused> {
+) -> Result<u32, Refused> {
     let stale = old.routes.iter().filter(|route| !new.routes.contains(route));
     for route in stale {
         if let Err(error) = netlink.remove_route(old.index, *route, old.origin()) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::apply::replace;
+use super::apply::{Refused, replace};
 use super::dhcp::frame;
 use super::dhcp::packet::Reply;
 use super::dhcp::renewal::{Answer, Outgoing, Phase, Renewal};
@@ -140,23 +140,27 @@ impl<'a> Keeper<'a> {
             self.tell(&format!("{server} granted the lease"));
         }
         if same_network(&self.up, &new) {
-            self.up = new;
+            self.up = Up { mtu: self.up.mtu, ..new };
             return;
         }
-        let list = |up: &Up| up.ipv4().map(|a| a.to_string()).unwrap_or_default();
-        self.tell(&format!("the lease has changed: {} is now {}", list(&self.up), list(&new)));
-        let replaced =
-            Netlink::open().map_err(|error| error.to_string()).and_then(|mut netlink| {
-                replace(&mut netlink, &self.up, &new, self.log).map_err(|error| error.to_string())
-            });
-        match replaced {
-            Ok(()) => {
-                self.up = new;
-                on_change(&self.up);
-            }
+        self.tell(&match (self.up.ipv4(), new.ipv4()) {
+            (Some(old), Some(new)) if old != new => format!("the address is {new} now, not {old}"),
+            _ => "the lease has changed".to_owned(),
+        });
+        match self.follow(new) {
+            Ok(()) => on_change(&self.up),
             // The next renewal finds the difference again.
             Err(error) => self.trouble(&format!("following the lease: {error}")),
         }
+    }
+
+    /// Gives the link what `new` says in the place of what it has.
+    fn follow(&mut self, new: Up) -> Result<(), Refused> {
+        let opened = Netlink::open();
+        let refused = |error| Refused { what: "opening rtnetlink".to_owned(), error };
+        let mtu = replace(&mut opened.map_err(refused)?, &self.up, &new, self.log)?;
+        self.up = Up { mtu, ..new };
+        Ok(())
     }
 
     /// Tells of trouble, once until it ends.
@@ -174,10 +178,9 @@ impl<'a> Keeper<'a> {
 
 /// Whether `old` and `new` differ in nothing but the lease's times and server.
 fn same_network(old: &Up, new: &Up) -> bool {
-    let facts = |up: &Up| {
-        let broadcast = up.lease.as_ref().and_then(|lease| lease.broadcast);
-        (up.addresses.clone(), up.routes.clone(), up.mtu, broadcast)
-    };
+    let of_lease = |up: &Up| up.lease.as_ref().map(|lease| (lease.broadcast, lease.mtu));
     let names = |up: &Up| (up.dns.clone(), up.search.clone(), up.ntp.clone(), up.hostname.clone());
-    facts(old) == facts(new) && names(old) == names(new)
+    (&old.addresses, &old.routes) == (&new.addresses, &new.routes)
+        && of_lease(old) == of_lease(new)
+        && names(old) == names(new)
 }

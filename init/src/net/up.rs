@@ -135,10 +135,10 @@ impl<'a> Attempt<'a> {
         let speed = sys::net::speed(self.netlink.as_fd(), nic.name().as_bytes()).ok().flatten();
         let up = nic.outcome(now, &self.config.nameservers, speed);
         let (mtu, up) = (nic.mtu(), up.ok_or_else(|| self.vanished())?);
-        apply(&mut self.netlink, &up, mtu, self.log)
+        let mtu = apply(&mut self.netlink, &up, mtu, self.log)
             .map_err(|refused| self.kernel(&refused.what, refused.error))?;
         let carrier = self.first_carrier.unwrap_or(now);
-        Ok(Up { link_wait: carrier - self.started, address_wait: carrier.elapsed(), ..up })
+        Ok(Up { mtu, link_wait: carrier - self.started, address_wait: carrier.elapsed(), ..up })
     }
 
     /// Waits for packets, news of links, or `until`.

@@ -8,10 +8,12 @@ use super::lease::Lease;
 use super::packet::{Kind, Query, Reply, code};
 use crate::net::link::Mac;
 
-/// The first wait for an answer; it doubles with each message.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// How often a REQUEST is sent before another offer is tried.
-const REQUESTS: u32 = 3;
+/// The first wait for an answer; it doubles with each message. Servers answer in milliseconds, or
+/// in a second where they look for holders of the address first; a switch or bridge that has just
+/// seen the link come up loses the first message.
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+/// How often a REQUEST is sent before another offer is tried: 4.5 seconds in all.
+const REQUESTS: u32 = 4;
 /// The most offers remembered besides the one that is taken.
 const OFFERS_MAX: usize = 8;
 /// From this message on the answer is wanted by broadcast every other time: some relays and

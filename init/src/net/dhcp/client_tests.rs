@@ -73,11 +73,11 @@ fn silence_is_asked_again_at_most_every_four_seconds() {
         broadcast.push(message.flags().broadcast());
         last = bench.now;
     }
-    assert!(waits[0] <= Duration::from_secs(1), "{waits:?}");
-    assert!(waits[1] <= Duration::from_secs(2), "{waits:?}");
+    assert!(waits[0] <= Duration::from_millis(300), "{waits:?}");
+    assert!(waits[1] <= Duration::from_millis(600), "{waits:?}");
     assert!(waits.iter().all(|wait| *wait <= CAP), "{waits:?}");
     let slow = Duration::from_millis(3400);
-    assert!(waits[2..].iter().all(|wait| *wait >= slow), "a storm: {waits:?}");
+    assert!(waits[4..].iter().all(|wait| *wait >= slow), "a storm: {waits:?}");
     assert!(broadcast.contains(&true) && broadcast.contains(&false), "both ways are tried");
     assert!(!broadcast[0]);
     let started = bench.now - waits.iter().sum::<Duration>();
@@ -151,7 +151,7 @@ fn a_refusal_begins_again_at_once_but_refusals_do_not_make_a_storm() {
         assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
     }
     assert_eq!(gaps[1], Duration::ZERO);
-    assert!(gaps[2] >= Duration::from_secs(1) && gaps[7] == CAP, "{gaps:?}");
+    assert!(gaps[2] >= Duration::from_millis(300) && gaps[7] == CAP, "{gaps:?}");
 }
 
 #[test]

@@ -71,6 +71,20 @@ fn a_link_of_the_oracle_is_read() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_unfit() {
+    let link = |kind| {
+        parse(&link_message(vec![
+            LinkAttribute::IfName("x0".into()),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 3]),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]),
+        ]))
+    };
+    assert_eq!(link(InfoKind::Dummy).unfit(), Some("leads nowhere"));
+    assert_eq!(link(InfoKind::Ifb).unfit(), Some("leads nowhere"));
+    assert_eq!(link(InfoKind::Vlan).unfit(), None);
+}
+
+#[test]
 fn a_link_without_a_name_is_none() {
     let bytes = link_message(vec![LinkAttribute::Mtu(1500)]);
     assert_eq!(messages(&bytes).filter_map(links::news).count(), 0);

@@ -1,5 +1,10 @@
 //! The network against real kernels' links and a real DHCP server, each in namespaces of its own.
-//! These tests need root; without it they fail and say so.
+//! These tests need root and dnsmasq; without them they fail and say so.
 
 mod dhcp;
+mod failures;
+mod keep;
+mod links;
+mod manual;
+mod rogue;
 mod world;

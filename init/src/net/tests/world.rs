@@ -13,6 +13,22 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::net::{self, NetConfig, NetError, Up};
 use crate::sys;
 
+/// What most servers of the tests give from.
+pub(super) const RANGE: &str = "--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,1h";
+
+/// A node whose `eth0` has a cable to `port0` in a rack; both ends are down.
+pub(super) fn rack() -> (Namespace, Namespace) {
+    let (node, rack) = (Namespace::new(), Namespace::new());
+    node.cable("eth0", &rack, "port0");
+    (node, rack)
+}
+
+/// Gives the rack's `port0` an address and raises it.
+pub(super) fn serve_address(rack: &Namespace, address: &str) {
+    rack.run(&format!("ip address add {address} dev port0"));
+    rack.run("ip link set port0 up");
+}
+
 /// A network namespace, which is gone when this is.
 pub(super) struct Namespace(File);
 
@@ -37,6 +53,15 @@ impl Namespace {
             });
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// What moves the thread that calls it inside, for good.
+    pub(super) fn entry(&self) -> impl FnOnce() + Send + 'static {
+        let file = self.0.try_clone().expect("another descriptor");
+        move || {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("entering a network namespace");
+        }
     }
 
     /// Runs a command inside and gives what it prints; it must succeed.
@@ -121,17 +146,26 @@ impl Server {
         server
     }
 
-    /// Waits until the server has logged `text`, and gives the log.
-    pub(super) fn wait_for(&self, text: &str) -> String {
+    /// All it has logged.
+    pub(super) fn log(&self) -> String {
+        self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it has logged `text`.
+    pub(super) fn wait_for(&self, text: &str) {
+        self.wait_for_count(text, 1);
+    }
+
+    /// Waits until it has logged `text` so many times.
+    pub(super) fn wait_for_count(&self, text: &str, count: usize) {
         let log = self.log.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = |log: &mut String| !log.contains(text);
+        let missing = |log: &mut String| log.matches(text).count() < count;
         let (log, waited) = self
             .log
             .1
             .wait_timeout_while(log, Duration::from_secs(20), missing)
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(!waited.timed_out(), "dnsmasq never said {text:?}:\n{log}");
-        log.clone()
+        assert!(!waited.timed_out(), "dnsmasq never said {text:?} {count} times:\n{log}");
     }
 }
 
