@@ -1,9 +1,10 @@
 //! What tests and the fuzz target need: files made by hand, and the promise that any bytes are
 //! refused or give an image on which every question has an answer.
-#![allow(clippy::expect_used, clippy::panic, reason = "only tests use this")]
+#![allow(clippy::expect_used, reason = "only tests use this")]
 
 use super::encode::encode_with;
-use super::header::{CHECKSUM_OFFSET, HEADER_LEN, Part, Tag, assemble};
+use super::header::{CHECKSUM_OFFSET, HEADER_LEN, Layout, Part, Section, Tag, assemble};
+use super::sections;
 use super::{FormatError, decode};
 use crate::image::{Image, Ino, Kind, MAX_DEPTH, Piece, ROOT};
 
@@ -40,6 +41,40 @@ pub fn seal(file: &mut [u8]) {
     let mut hasher = blake3::Hasher::new();
     hasher.update(facts).update(rest);
     checksum.copy_from_slice(hasher.finalize().as_bytes());
+}
+
+/// A file from bytes in which each section's contents stand behind its tag. However such bytes are
+/// cut and joined, the frame around the columns is sound, so that their own rules are reached.
+pub fn file_of_columns(bytes: &[u8]) -> Vec<u8> {
+    let mut sections: Vec<([u8; 4], Vec<u8>)> = Vec::new();
+    let (mut rest, mut open) = (bytes, None);
+    while let Some((&byte, behind)) = rest.split_first() {
+        let tag = rest.first_chunk().filter(|tag| sections::find(Tag(**tag)).is_some());
+        if let Some(tag) = tag {
+            open = Some(sections.iter().position(|s| s.0 == *tag).unwrap_or(sections.len()));
+            if open == Some(sections.len()) {
+                sections.push((*tag, Vec::new()));
+            }
+            rest = &rest[4..];
+        } else {
+            if let Some(open) = open {
+                sections[open].1.push(byte);
+            }
+            rest = behind;
+        }
+    }
+    file_of(&sections.iter().map(|(tag, bytes)| (*tag, 0, &bytes[..])).collect::<Vec<_>>())
+}
+
+/// What [`file_of_columns`] makes a file of `image` from.
+pub fn columns_of(image: &Image) -> Vec<u8> {
+    let file = encode_raw(image);
+    let layout = Layout::read(&file).expect("an flist");
+    let column = |section: &Section| {
+        let bytes = layout.section(&file, section.tag).expect("a section of the flist");
+        [&section.tag.0, &bytes[..]].concat()
+    };
+    layout.sections.iter().flat_map(column).collect()
 }
 
 /// Decodes `file`. Where it gives an image, asks all that can be asked of that.

@@ -21,7 +21,7 @@ plus sign lies in the zstd frame above it. Written by a test; see ../../FORMAT.m
     /to          symbolic link to hello
 ";
 
-fn image() -> Image {
+pub(super) fn image() -> Image {
     let time = |sec, nsec| Time { sec, nsec };
     let mut names = Vec::new();
     let mut dirent = |name: &str, ino| {

@@ -1,5 +1,6 @@
 //! The format as a whole.
 
+mod corpus;
 mod damage;
 mod golden;
 mod hostile;
