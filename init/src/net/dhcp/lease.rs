@@ -225,5 +225,4 @@ fn domain(option: &[u8], start: usize) -> Option<(String, usize)> {
 }
 
 #[cfg(test)]
-#[path = "lease_tests.rs"]
 mod tests;
