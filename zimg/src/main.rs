@@ -90,7 +90,9 @@ fn parse() -> Result<Command, ExitCode> {
         .map(OsString::into_string)
         .collect::<Result<_, _>>()
         .map_err(|arg| usage(&format!("{arg:?}: an argument that is not UTF-8")))?;
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    // argh takes a lone dash for an option it does not know.
+    let stdin = |arg| if arg == "-" { "/dev/stdin" } else { arg };
+    let args: Vec<&str> = args.iter().map(String::as_str).map(stdin).collect();
     if let ["--version" | "-V"] = args.as_slice() {
         println!("zimg {}", env!("CARGO_PKG_VERSION"));
         return Err(ExitCode::SUCCESS);

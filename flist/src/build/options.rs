@@ -23,12 +23,12 @@ pub enum Source {
 }
 
 impl Source {
-    /// Finds out by looking what `path` is; `-` is standard input.
+    /// Finds out by looking what `path` is; `-` and `/dev/stdin` are standard input.
     ///
     /// # Errors
     /// Where there is nothing.
     pub fn look(path: &Path) -> Result<Self, BuildError> {
-        if path == Path::new("-") {
+        if path == Path::new("-") || path == Path::new("/dev/stdin") {
             return Ok(Self::Stdin);
         }
         let found = fs::metadata(path).map_err(BuildError::io("open", path))?;

@@ -11,18 +11,17 @@ mod dhcp;
 pub(crate) mod error;
 mod keep;
 pub(crate) mod link;
-pub(crate) mod narrow;
 mod netlink;
 mod nic;
 mod socket;
 pub(crate) mod spec;
 mod up;
 
-pub(crate) use dhcp::lease::{Lease, Route};
+pub(crate) use dhcp::lease::{Lease, Route, Times};
 pub(crate) use error::NetError;
 pub(crate) use keep::keep;
-pub(crate) use link::{IfName, Mac};
-pub(crate) use spec::NetConfig;
+pub(crate) use link::{IfName, Mac, NicReport};
+pub(crate) use spec::{NetConfig, SpecError};
 pub(crate) use up::up;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -69,8 +69,8 @@ pub(super) fn sparse(dir: &Path) -> anyhow::Result<()> {
     make("hole-first", MIB + 10, &[(MIB, 10)])?;
     make("hole-last", 2 * MIB + 1, &[(0, 10)])?;
     make("hole-amid", 3 * MIB, &[(0, 5000), (2 * MIB, 1_048_576)])?;
-    let comb: Vec<(u64, usize)> = (0..200).map(|tooth| (tooth * 64 * KIB, 4096)).collect();
-    make("comb", 200 * 64 * KIB, &comb)?;
+    let comb: Vec<(u64, usize)> = (0..100).map(|tooth| (tooth * 128 * KIB, 4096)).collect();
+    make("comb", 100 * 128 * KIB, &comb)?;
     // Ends amid a page, after a hole that does.
     make("odd", 1_000_001, &[(500_000, 3)])
 }

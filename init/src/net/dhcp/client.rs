@@ -241,4 +241,5 @@ impl Client {
 }
 
 #[cfg(test)]
+#[path = "client_tests.rs"]
 mod tests;

@@ -225,4 +225,5 @@ fn domain(option: &[u8], start: usize) -> Option<(String, usize)> {
 }
 
 #[cfg(test)]
+#[path = "lease_tests.rs"]
 mod tests;

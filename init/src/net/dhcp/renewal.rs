@@ -195,4 +195,5 @@ impl Renewal {
 }
 
 #[cfg(test)]
+#[path = "renewal_tests.rs"]
 mod tests;

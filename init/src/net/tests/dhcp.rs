@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use super::world::{Namespace, RANGE, Server, rack};
-use crate::net::dhcp::lease::Times;
-use crate::net::{self, How, NetError};
+use crate::net::{self, How, NetError, Times};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
