@@ -440,6 +440,58 @@ fn an_overlay_holds_it_when_it_is_detached() {
     wait(&waiter, 5).unwrap();
 }
 
+/// What [`an_ordinary_user_mounts_through_fusermount3`] runs as such a user.
+#[test]
+#[ignore = "run by the test of the same mount, as an ordinary user"]
+fn as_an_ordinary_user() {
+    assert_ne!(rustix::process::geteuid().as_raw(), 0);
+    let options = MountOptions::default();
+    let root = dir([("a", file(noise(1, 30_000)))]);
+    let mut mount = Mount::with(&root, 10_000, |_| Fate::Comes, &options);
+    let line = mount_line(mount.dir.path()).unwrap();
+    assert!(line.contains(" - fuse.zimg zimg ro,") && line.contains(" ro,nosuid,nodev,"), "{line}");
+    // Owned by others, but readable by all.
+    assert_eq!(fs::read(mount.path("a")).unwrap(), noise(1, 30_000));
+    let mounted = mount.mounted();
+    let unmounter = mounted.unmounter();
+    let open = fs::File::open(mount.path("a")).unwrap();
+    assert!(matches!(unmounter.unmount(), Err(UnmountError::Busy(_))));
+    drop(open);
+    unmounter.unmount().unwrap();
+    within(5, move || mounted.wait()).unwrap();
+    assert!(mount_line(mount.dir.path()).is_none());
+
+    let mut dropped = Mount::with(&root, 10_000, |_| Fate::Comes, &options);
+    drop(dropped.mounted());
+    assert!(mount_line(dropped.dir.path()).is_none());
+
+    let all = MountOptions { allow_other: true, ..options };
+    let (image, stored) = image(&root, 1000);
+    let fs = Arc::new(Fs::new(Arc::new(image), Fake::new(stored, |_| Fate::Held)));
+    let refused = super::mount(fs, dropped.dir.path(), &all).unwrap_err().to_string();
+    assert!(refused.starts_with("fusermount3: option allow_other only allowed if"), "{refused}");
+}
+
+#[test]
+fn an_ordinary_user_mounts_through_fusermount3() {
+    let place = tempfile::tempdir().unwrap();
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(place.path(), open_to_all).unwrap();
+    let program = place.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // A /dev/fuse and an fuse.conf as most machines have them, seen by nobody else.
+    let script = "set -e; mount -t tmpfs tmpfs /mnt; cd /mnt; mknod fuse c 10 229; chmod 666 fuse; \
+                  mount --bind fuse /dev/fuse; \
+                  if [ -e /etc/fuse.conf ]; then touch conf; mount --bind conf /etc/fuse.conf; fi; \
+                  export TMPDIR=\"$1\"; exec setpriv --reuid=65534 --regid=65534 --clear-groups \
+                  \"$1/tests\" --ignored --exact fuse::tests::as_an_ordinary_user";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh"]).arg(place.path());
+    let output = within(60, move || command.output().unwrap());
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+}
+
 #[test]
 fn any_byte_in_a_name() {
     let mount = Mount::held(&dir([("a b\n\"\u{1}é", file(b"1")), (&"x".repeat(255), file(b"2"))]));
