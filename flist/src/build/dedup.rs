@@ -19,7 +19,7 @@ pub(super) fn first_of_equals(
 ) -> Result<Vec<u32>, BuildError> {
     let candidates = of_equal_size(input);
     let size = |&at: &u32| input.file(at).map_or(0, |f| f.size);
-    progress.stage(Stage::Compare, candidates.iter().map(size).sum());
+    progress.stage(Stage::Compare, super::total(candidates.iter().map(size)));
     let hashes = hash_all(input, &candidates, threads, progress)?;
     let mut same: Vec<u32> = (0..).take(input.walk.order.len()).collect();
     let mut first = HashMap::new();

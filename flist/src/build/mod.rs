@@ -65,6 +65,7 @@ pub fn build(
     progress.stage(Stage::Compress, distinct_bytes(&input, &same));
     let packs = Packs::new(output.packs(), options.base.as_ref());
     let contents = pipeline::run(&input, &same, packs, level, threads, progress)?;
+    input.place.unchanged()?;
     progress.stage(Stage::Finish, 0);
     let Contents { chunks, packs: Finished { table, counts, undo }, extents } = contents;
     let tables = Tables { chunks, packs: table, meta, ..Tables::default() };
@@ -104,7 +105,12 @@ fn read_tree(
 /// Bytes of all files that are the first of their equals.
 fn distinct_bytes(input: &Input, same: &[u32]) -> u64 {
     let firsts = same.iter().zip(0..).filter(|&(&first, at)| first == at);
-    firsts.filter_map(|(_, at)| input.file(at)).map(|file| file.size).sum()
+    total(firsts.filter_map(|(_, at)| input.file(at)).map(|file| file.size))
+}
+
+/// The sum, for a progress bar or a report: sparse files may be huge, and many.
+fn total(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
 }
 
 /// The result of a thread; its panic goes on in this one.

@@ -16,6 +16,10 @@ use super::tree::Identity;
 /// What umask(2) leaves of these.
 const MODE: Mode = Mode::from_raw_mode(0o666);
 
+/// By way of this, files that are open get names, and those that can't be opened are asked for
+/// their extended attributes.
+pub(super) const PROC: &str = "/proc/self/fd";
+
 /// A file without a name, where the file system has such; else one that is removed when dropped.
 pub(super) struct Temp {
     pub(super) file: File,
@@ -25,15 +29,20 @@ pub(super) struct Temp {
 impl Temp {
     /// A new file on the file system of directory `dir`.
     pub(super) fn new_in(dir: &Path) -> Result<Self, BuildError> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::open(dir, flags | OFlags::TMPFILE, MODE) {
-            Ok(fd) => return Ok(Self { file: fd.into(), name: None }),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
-            Err(e) => return Err(BuildError::io("make a file in", dir)(e)),
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
+        match rustix::fs::open(dir, flags, MODE) {
+            Ok(fd) => Ok(Self { file: fd.into(), name: None }),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Self::named_in(dir),
+            Err(e) => Err(BuildError::io("make a file in", dir)(e)),
         }
+    }
+
+    /// The same where the file system has no files without names.
+    fn named_in(dir: &Path) -> Result<Self, BuildError> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL;
         loop {
             let name = free_name(dir);
-            match rustix::fs::open(&name, flags | OFlags::CREATE | OFlags::EXCL, MODE) {
+            match rustix::fs::open(&name, flags, MODE) {
                 Ok(fd) => return Ok(Self { file: fd.into(), name: Some(name) }),
                 Err(Errno::EXIST) => {}
                 Err(e) => return Err(BuildError::io("make a file in", dir)(e)),
@@ -65,7 +74,7 @@ impl Temp {
     }
 
     fn link(&self, path: &Path) -> Result<(), Errno> {
-        let file = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let file = format!("{PROC}/{}", self.file.as_raw_fd());
         rustix::fs::linkat(CWD, file, CWD, path, AtFlags::SYMLINK_FOLLOW)
     }
 
@@ -136,6 +145,10 @@ impl Output {
             let path = path.to_path_buf();
             return Err(BuildError::Entry { path, why: "is a directory: name the flist to write" });
         }
+        if !Path::new(PROC).is_dir() {
+            let why = "is not there: /proc must be mounted for a build";
+            return Err(BuildError::Entry { path: PROC.into(), why });
+        }
         let store = store.unwrap_or(&folder);
         let flist = Temp::new_in(&folder)?;
         let mut output =
@@ -157,7 +170,9 @@ impl Output {
 
     /// What a scan that meets it leaves out: the packs, and the flist that is to be replaced.
     pub(super) fn identities(&self) -> Result<Vec<Identity>, BuildError> {
-        let mut identities = Vec::new();
+        let own = rustix::fs::statx(&self.flist.file, c"", AtFlags::EMPTY_PATH, StatxFlags::INO);
+        let own = own.map_err(BuildError::io("examine", &self.path))?;
+        let mut identities = vec![identity_of(&own)];
         for path in [&self.packs, &self.path] {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             match rustix::fs::statx(CWD, path, flags, StatxFlags::INO) {
@@ -206,4 +221,48 @@ fn free_name(dir: &Path) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     dir.join(format!(".zimg-{}-{next}.tmp", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<std::ffi::OsString> {
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name()).collect()
+    }
+
+    /// Both ways to make a file without a lasting name.
+    type Make = fn(&Path) -> Result<Temp, BuildError>;
+    const WAYS: [Make; 2] = [Temp::new_in, Temp::named_in];
+
+    #[test]
+    fn a_file_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        for make in WAYS {
+            let path = dir.path().join("x");
+            let mut dropped = make(dir.path()).unwrap();
+            dropped.file.write_all(b"half").unwrap();
+            drop(dropped);
+            assert!(names(dir.path()).is_empty());
+            for text in ["first", "in its place"] {
+                let mut temp = make(dir.path()).unwrap();
+                temp.file.write_all(text.as_bytes()).unwrap();
+                temp.persist(&path).unwrap();
+                drop(temp);
+                assert_eq!(fs::read(&path).unwrap(), text.as_bytes());
+                assert_eq!(names(dir.path()), ["x"]);
+            }
+            fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_can_be_used_without_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for make in WAYS {
+            let mut file = make(dir.path()).unwrap().into_file().unwrap();
+            assert!(names(dir.path()).is_empty());
+            file.write_all(b"still open").unwrap();
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs::File as FsFile;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, StatxFlags};
 use rustix::io::Errno;
@@ -12,6 +12,7 @@ use super::BuildError;
 use super::holes::{Holes, Sink};
 use super::scan::{Top, identity_of, time_of};
 use super::tree::{Data, File, Identity, Node, Segment, Tree, Walk, What};
+use crate::image::Time;
 
 /// Bytes read at a time.
 const BUFFER: usize = 256 << 10;
@@ -20,8 +21,28 @@ const BUFFER: usize = 256 << 10;
 pub(super) enum Place {
     /// In a directory.
     Directory(Top),
-    /// In an archive or its spool; the path is the archive's.
-    Archive(FsFile, PathBuf),
+    /// In an archive, whose length and time of modification were these, or in its spool; the path
+    /// is the archive's.
+    Archive { file: FsFile, path: PathBuf, stamp: Option<(u64, Time)> },
+}
+
+impl Place {
+    /// Whether an archive that is read in place is still what it was.
+    pub(super) fn unchanged(&self) -> Result<(), BuildError> {
+        match self {
+            Self::Archive { file, path, stamp: Some(stamp) } if stamp_of(file, path)? != *stamp => {
+                Err(BuildError::Changed(path.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Length and time of modification.
+pub(super) fn stamp_of(file: &FsFile, path: &Path) -> Result<(u64, Time), BuildError> {
+    let stat = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+        .map_err(BuildError::io("examine", path))?;
+    Ok((stat.stx_size, time_of(&stat.stx_mtime)))
 }
 
 /// The tree, its order and its contents: what the steps of a build share.
@@ -50,7 +71,7 @@ impl Input {
         let below = self.walk.path(&self.tree, at);
         match &self.place {
             Place::Directory(top) => top.path.join(below),
-            Place::Archive(_, archive) => archive.join(below),
+            Place::Archive { path, .. } => path.join(below),
         }
     }
 }
@@ -192,7 +213,7 @@ impl<'a> Reader<'a> {
         size: u64,
         holes: &mut Holes<'_>,
     ) -> Result<(), BuildError> {
-        let Place::Archive(archive, _) = &self.input.place else {
+        let Place::Archive { file: archive, .. } = &self.input.place else {
             return Err(BuildError::Changed(self.input.path(at)));
         };
         let mut offset = 0;

@@ -79,7 +79,7 @@ impl Report {
             flist_len: flist.len() as u64,
             inodes: InodeCounts::new(inodes),
             hard_links: image.tables().dirents.len() as u64 + 1 - inodes.len() as u64,
-            file_bytes: inodes.iter().map(file_size).sum(),
+            file_bytes: super::total(inodes.iter().map(file_size)),
             content_bytes: image.content_len(),
             chunks: image.chunks().len() as u64,
             packs,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
+use super::output::PROC;
 use super::tree::{Data, Entry, File, Identity, Node, NodeId, ROOT, Tree, What};
 use super::{BuildError, LeftOut, Progress, pseudo};
 use crate::image::{Device, MAX_XATTR_LIST_LEN, MAX_XATTR_VALUE_LEN, Time, XattrSet};
@@ -197,7 +198,7 @@ impl Scan<'_> {
         name: &std::ffi::CStr,
         path: &Path,
     ) -> Result<XattrSet, BuildError> {
-        let mut file = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+        let mut file = format!("{PROC}/{}/", dir.as_raw_fd()).into_bytes();
         file.extend_from_slice(name.to_bytes());
         let doing = "read the extended attributes of";
         let listed = match rustix::fs::llistxattr(file.as_slice(), self.list.as_mut_slice()) {
@@ -221,7 +222,12 @@ impl Scan<'_> {
     }
 
     fn at(&self, doing: &'static str, path: &Path) -> impl FnOnce(Errno) -> BuildError + use<> {
-        BuildError::io(doing, self.top.path.join(path))
+        let path = self.top.path.join(path);
+        move |e| match e {
+            // It was there a moment ago.
+            Errno::NOENT => BuildError::Changed(path),
+            _ => BuildError::io(doing, path)(e),
+        }
     }
 }
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use super::header::{BLOCK, Header};
 use crate::build::BuildError;
 use crate::build::output::Temp;
-use crate::build::read::Place;
+use crate::build::read::{Place, stamp_of};
 use crate::format::looks;
+use crate::image::Time;
 
 /// Enough to know any kind of file by.
 const HEAD: usize = 64 << 10;
@@ -27,10 +28,10 @@ pub(super) struct Input {
 }
 
 enum From {
-    /// A plain tar on a disk.
-    File(File),
+    /// A plain tar on a disk, with its length and time of modification.
+    File { file: File, stamp: (u64, Time) },
     /// Anything else. What it holds is kept in the spool.
-    Stream { reader: Box<dyn Read>, spool: Temp, spooled: u64 },
+    Stream { reader: Box<dyn Read>, spool: Spool },
 }
 
 impl Input {
@@ -40,7 +41,8 @@ impl Input {
         let regular = file.metadata().map_err(BuildError::io("examine", path))?.is_file();
         let mut head = [0; BLOCK];
         if regular && file.read_exact_at(&mut head, 0).is_ok() && is_tar(&head) {
-            return Ok(Self { from: From::File(file), pos: 0, path: path.to_path_buf() });
+            let stamp = stamp_of(&file, path)?;
+            return Ok(Self { from: From::File { file, stamp }, pos: 0, path: path.to_path_buf() });
         }
         Self::stream(file, path, store)
     }
@@ -60,8 +62,8 @@ impl Input {
             let why = looks(head).to_string();
             return Err(BuildError::NotASource { path: path.to_path_buf(), why });
         }
-        let spool = Temp::new_in(store)?;
-        let from = From::Stream { reader: Box::new(plain), spool, spooled: 0 };
+        let spool = Spool { temp: Temp::new_in(store)?, len: 0, dir: store.to_path_buf() };
+        let from = From::Stream { reader: Box::new(plain), spool };
         Ok(Self { from, pos: 0, path: path.to_path_buf() })
     }
 
@@ -87,7 +89,7 @@ impl Input {
 
     fn exact(&mut self, buffer: &mut [u8]) -> Result<(), BuildError> {
         let read = match &mut self.from {
-            From::File(file) => file.read_exact_at(buffer, self.pos),
+            From::File { file, .. } => file.read_exact_at(buffer, self.pos),
             From::Stream { reader, .. } => reader.read_exact(buffer),
         };
         read.map_err(|e| self.failed(e))?;
@@ -101,8 +103,8 @@ impl Input {
         let padded = len.checked_next_multiple_of(BLOCK as u64).filter(|&len| len < 1 << 62);
         let padded = padded.ok_or_else(|| self.wrong(None, "a size in it is out of bounds"))?;
         let at = match &mut self.from {
-            From::File(_) => {
-                // The last block has to be there; the padding of the very last may be missing.
+            From::File { .. } => {
+                // The last byte has to be there; the padding of the very last entry may be missing.
                 if let Some(last) = len.checked_sub(1) {
                     let start = self.pos;
                     self.pos = start + last;
@@ -111,21 +113,12 @@ impl Input {
                 }
                 self.pos
             }
-            From::Stream { reader, spool, spooled } => {
-                let at = *spooled;
-                let copied = spool_exactly(reader, &mut spool.file, len, padded);
-                let (read, error) = (copied.0, copied.1);
-                *spooled += len;
-                if let Some(error) = error {
-                    self.pos += read;
-                    return Err(match error {
-                        Trouble::Read(e) => self.failed(e),
-                        Trouble::Write(e) => BuildError::io(
-                            "write the archive's contents to a file beside",
-                            &self.path,
-                        )(e),
-                    });
-                }
+            From::Stream { reader, spool } => {
+                let at = spool.len;
+                spool.take(reader, len, padded).map_err(|trouble| match trouble {
+                    Trouble::Read(e) => failed(&self.path, self.pos, e),
+                    Trouble::Write(e) => e,
+                })?;
                 at
             }
         };
@@ -140,10 +133,11 @@ impl Input {
             let drained = io::copy(reader, &mut io::sink());
             drained.map_err(|e| self.failed(e))?;
         }
-        match self.from {
-            From::File(file) => Ok(Place::Archive(file, self.path)),
-            From::Stream { spool, .. } => Ok(Place::Archive(spool.into_file()?, self.path)),
-        }
+        let (file, stamp) = match self.from {
+            From::File { file, stamp } => (file, Some(stamp)),
+            From::Stream { spool, .. } => (spool.temp.into_file()?, None),
+        };
+        Ok(Place::Archive { file, path: self.path, stamp })
     }
 
     /// An error that says where in the archive.
@@ -195,34 +189,39 @@ fn decompressed(mut reader: impl BufRead + 'static) -> io::Result<Box<dyn Read>>
     })
 }
 
-enum Trouble {
-    Read(io::Error),
-    Write(io::Error),
+/// The contents of a stream, one after the other.
+struct Spool {
+    temp: Temp,
+    len: u64,
+    dir: PathBuf,
 }
 
-/// Copies `len` bytes to the spool and drops those up to `padded`. Returns how many were read.
-fn spool_exactly(
-    reader: &mut dyn Read,
-    spool: &mut File,
-    len: u64,
-    padded: u64,
-) -> (u64, Option<Trouble>) {
-    let mut buffer = vec![0; HEAD];
-    let mut done = 0;
-    while done < padded {
-        let want = usize::try_from(padded - done).map_or(HEAD, |n| n.min(HEAD));
-        let part = buffer.get_mut(..want).unwrap_or_default();
-        let got = match reader.read(part) {
-            Ok(0) => return (done, Some(Trouble::Read(io::ErrorKind::UnexpectedEof.into()))),
-            Ok(got) => got,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return (done, Some(Trouble::Read(e))),
-        };
-        let keep = usize::try_from(len.saturating_sub(done)).map_or(got, |n| n.min(got));
-        if let Err(e) = spool.write_all(part.get(..keep).unwrap_or_default()) {
-            return (done, Some(Trouble::Write(e)));
+enum Trouble {
+    Read(io::Error),
+    Write(BuildError),
+}
+
+impl Spool {
+    /// Takes `len` bytes of what comes, and drops those after them up to `padded`.
+    fn take(&mut self, reader: &mut dyn Read, len: u64, padded: u64) -> Result<(), Trouble> {
+        let mut buffer = vec![0; HEAD];
+        let mut done = 0;
+        while done < padded {
+            let want = usize::try_from(padded - done).map_or(HEAD, |n| n.min(HEAD));
+            let part = buffer.get_mut(..want).unwrap_or_default();
+            let got = match reader.read(part) {
+                Ok(0) => return Err(Trouble::Read(io::ErrorKind::UnexpectedEof.into())),
+                Ok(got) => got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Trouble::Read(e)),
+            };
+            let keep = usize::try_from(len.saturating_sub(done)).map_or(got, |n| n.min(got));
+            let written = self.temp.file.write_all(part.get(..keep).unwrap_or_default());
+            let doing = "keep the archive's contents in";
+            written.map_err(BuildError::io(doing, &self.dir)).map_err(Trouble::Write)?;
+            done += got as u64;
         }
-        done += got as u64;
+        self.len += len;
+        Ok(())
     }
-    (done, None)
 }

@@ -125,7 +125,11 @@ impl<'a> Members<'a> {
             minor: records.number("SCHILY.devminor").map_err(wrong)?.unwrap_or(header.minor),
         };
         member.what = match header.kind {
-            0 | b'0' | b'7' if path.ends_with(b"/") => Content::Directory,
+            // As v7 wrote directories.
+            0 | b'0' | b'7' if path.ends_with(b"/") => {
+                self.input.contents(header.size)?;
+                Content::Directory
+            }
             0 | b'0' | b'7' | b'S' => self.file(&header, &records, block, &path)?,
             b'1' => Content::Link(link),
             b'2' => Content::Symlink(link),

@@ -170,3 +170,96 @@ fn what_may_not_be_read_is_named() {
     assert!(error.contains("secret: Permission denied"), "{error}");
     assert!(is_empty(bench.folder.path()));
 }
+
+/// Runs the test of that name again, by itself, in a mount namespace where `mount` has mounted
+/// something on `$1`, which is `folder`.
+fn with_mounted(mount: &str, test: &str, folder: &Path) {
+    let test = format!("build::tests::faults::{test}");
+    let script = format!("{mount} \"$1\" && shift && exec \"$@\"");
+    let output = std::process::Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", &script, "sh"])
+        .args([folder, &std::env::current_exe().unwrap()])
+        .args(["--exact", &test, "--nocapture"])
+        .env(MOUNTED, folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+}
+
+/// Tells the test where.
+const MOUNTED: &str = "FLIST_TEST_MOUNTED";
+
+#[test]
+fn a_full_disk_is_named_and_left_empty() {
+    let Some(disk) = std::env::var_os(MOUNTED) else {
+        let folder = tempfile::tempdir().unwrap();
+        let test = "a_full_disk_is_named_and_left_empty";
+        return with_mounted("mount -t tmpfs -o size=4m tmpfs", test, folder.path());
+    };
+    let (disk, tree) = (Path::new(&disk), tempfile::tempdir().unwrap());
+    let (full, fits) = (tree.path().join("full"), tree.path().join("fits"));
+    fs::create_dir_all(&full).unwrap();
+    fs::create_dir_all(&fits).unwrap();
+    fs::write(full.join("f"), noise(1, 9 << 20)).unwrap();
+    fs::write(fits.join("f"), noise(1, 1 << 20)).unwrap();
+    let build = |source: &Path| {
+        build(&Source::look(source)?, &disk.join("x.flist"), &Options::default(), &())
+    };
+    let refused = |source: &Path, place: &str| {
+        let error = build(source).unwrap_err().to_string();
+        assert!(error.contains(place) && error.contains("No space left"), "{error}");
+        assert!(is_empty(disk), "{error}");
+    };
+    refused(&full, "cannot write a pack in");
+    let archive = tree.path().join("x.tar.zst");
+    let status = std::process::Command::new("tar")
+        .args(["--zstd", "-cf"])
+        .arg(&archive)
+        .arg("-C")
+        .arg(&full)
+        .arg(".")
+        .status();
+    assert!(status.unwrap().success());
+    refused(&archive, "cannot keep the archive's contents in");
+    build(&fits).unwrap(); // The control.
+}
+
+#[test]
+fn a_pseudo_file_system_is_an_empty_directory_and_others_are_there() {
+    let Some(top) = std::env::var_os(MOUNTED) else {
+        let folder = tempfile::tempdir().unwrap();
+        let test = "a_pseudo_file_system_is_an_empty_directory_and_others_are_there";
+        let mount = "mkdir \"$1/proc\" \"$1/tmp\" && mount --rbind /proc \"$1/proc\" &&
+            mount -t tmpfs tmpfs \"$1/tmp\" && touch \"$1/tmp/file\" && test -d";
+        return with_mounted(mount, test, folder.path());
+    };
+    let bench = Bench::new();
+    let (image, report) = bench.image(Path::new(&top), "x.flist", &Options::default());
+    assert_eq!(report.left_out.emptied, [Path::new("proc")]);
+    assert_eq!(image.entries(image.resolve(b"proc").unwrap()), Some(&[][..]));
+    assert!(image.resolve(b"tmp/file").is_some());
+}
+
+#[test]
+fn an_archive_that_changes_is_named() {
+    let (bench, tree) = (Bench::new(), tree_of_noise());
+    let archive = bench.path("x.tar");
+    let tar = std::process::Command::new("tar")
+        .arg("-cf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(tree.path())
+        .arg(".")
+        .status();
+    assert!(tar.unwrap().success());
+    let change = || {
+        use std::os::unix::fs::FileExt;
+        fs::File::options().write(true).open(&archive).unwrap().write_all_at(b"x", 5000).unwrap();
+    };
+    let source = Source::Tar(archive.clone());
+    let progress = at(20_000_000, change, false);
+    let error = build(&source, &bench.path("x.flist"), &Options::default(), &progress);
+    assert!(matches!(&error, Err(BuildError::Changed(path)) if *path == archive), "{error:?}");
+    assert!(!bench.path("packs").exists());
+}

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use proptest::prelude::*;
+
 use super::Bench;
 use crate::build::{BuildError, Options, Report};
 use crate::image::{Device, Image, Kind, Time};
@@ -147,7 +149,7 @@ fn kinds() {
         .entry(b'6', "fifo", "", b"")
         .entry(b'7', "contiguous", "", b"c")
         .entry(0, "old", "", b"o")
-        .entry(0, "old directory/", "", b"")
+        .entry(0, "old directory/", "", b"contents that count for nothing")
         .image();
     let kind = |path: &[u8]| image.inode(image.resolve(path).unwrap()).unwrap().kind.clone();
     let device = Device { major: 7, minor: 9 };
@@ -230,4 +232,76 @@ fn a_damaged_header_is_refused() {
     archive.0[1024 + 3] ^= 1;
     let error = archive.refused();
     assert!(error.contains("at byte 1024: no tar header is where one should be"), "{error}");
+}
+
+/// An archive with one of everything that is parsed.
+fn rich() -> Vec<u8> {
+    let mut archive = Archive::default()
+        .pax(b'g', &[("comment", b"x")])
+        .pax(b'x', &[("mtime", b"1.5"), ("SCHILY.acl.access", b"user:1:r--"), ("uid", b"5")])
+        .file("a", b"1")
+        .entry(b'L', "././@LongLink", "", "/long".repeat(40).as_bytes())
+        .file("short", b"2")
+        .entry(b'1', "hard", "a", b"")
+        .entry(b'2', "soft", "a", b"")
+        .pax(b'x', &[("GNU.sparse.size", b"900000"), ("GNU.sparse.map", b"0,1,800000,2")])
+        .file("sparse", b"123")
+        .pax(
+            b'x',
+            &[
+                ("GNU.sparse.major", b"1"),
+                ("GNU.sparse.minor", b"0"),
+                ("GNU.sparse.realsize", b"900000"),
+            ],
+        )
+        .file("newer", &[&b"1\n800000\n3\n"[..], &[0; 501], b"abc"].concat());
+    archive.0.resize(archive.0.len() + 1024, 0);
+    archive.0
+}
+
+/// Puts the sums of all headers right again, so that more than the sum is tested.
+fn with_right_sums(bytes: &mut [u8]) {
+    for block in bytes.chunks_exact_mut(512).filter(|b| b[257..262] == *b"ustar") {
+        block[148..156].copy_from_slice(b"        ");
+        let sum: u32 = block.iter().map(|&b| u32::from(b)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+}
+
+#[test]
+fn the_rich_archive_is_fine() {
+    let bench = Bench::new();
+    fs::write(bench.path("x.tar"), rich()).unwrap();
+    let (image, _) = bench.image(&bench.path("x.tar"), "x.flist", &Options::default());
+    for path in [&b"sparse"[..], b"newer"] {
+        let ino = image.resolve(path).unwrap();
+        assert_eq!((image.size(ino), image.data_len(ino) < 70_000), (900_000, true));
+    }
+}
+
+proptest! {
+    /// Whatever is in an archive, an image or an error comes out.
+    #[test]
+    fn no_archive_is_a_defect(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        right_sums: bool,
+        len in any::<prop::sample::Index>(),
+        cut in prop::bool::weighted(0.1),
+    ) {
+        let mut bytes = rich();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if right_sums {
+            with_right_sums(&mut bytes);
+        }
+        if cut {
+            bytes.truncate(len.index(bytes.len()));
+        }
+        let bench = Bench::new();
+        fs::write(bench.path("x.tar"), bytes).unwrap();
+        let built = bench.build(&bench.path("x.tar"), "x.flist", &Options::default());
+        prop_assert_eq!(built.is_ok(), bench.path("x.flist").exists());
+    }
 }
