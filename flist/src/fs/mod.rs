@@ -62,6 +62,10 @@ pub enum FsError {
         /// Which chunk and what is wrong with it.
         why: Corrupt,
     },
+    /// A chunk that was fetched is not as long as the image's table says; so the table
+    /// contradicts itself.
+    #[error("inode {0} can't be read: a chunk is shorter than recorded; the flist was built wrong")]
+    ShortChunk(Ino),
     /// No memory for decompression.
     #[error("no memory to decompress with")]
     NoMemory,

@@ -161,10 +161,7 @@ impl Assembler {
         let worked = self.scratches.with(|scratch| {
             let result = self.assemble(plan, fetched, scratch);
             if let Some(done) = done.take() {
-                done(match result {
-                    Ok(()) => Ok(scratch.out.get(..plan.len).unwrap_or_default()),
-                    Err(why) => Err(FsError::Corrupt { ino: plan.ino, why }),
-                });
+                done(result.map(|()| scratch.out.get(..plan.len).unwrap_or_default()));
             }
         });
         if let (Err(error), Some(done)) = (worked, done) {
@@ -172,45 +169,63 @@ impl Assembler {
         }
     }
 
-    /// Puts the bytes of the plan into the first `plan.len` of the scratch buffer.
+    /// Puts the bytes of the plan into the first `plan.len` of the scratch buffer. Either each of
+    /// them is written, or it is an error: the buffer holds bytes of other files.
     fn assemble(
         &self,
         plan: &Plan,
         fetched: &[Arc<Stored>],
         scratch: &mut Scratch,
-    ) -> Result<(), Corrupt> {
+    ) -> Result<(), FsError> {
         let Scratch { out, zstd } = scratch;
         if out.len() < plan.len {
             out.resize(plan.len, 0);
         }
-        let mut at = 0;
+        let short = || FsError::ShortChunk(plan.ino);
+        let mut rest = out.get_mut(..plan.len).ok_or_else(short)?;
+        let mut at = plan.start;
         for (piece, source) in &plan.parts {
-            let from = usize::try_from(piece.file_offset - plan.start).unwrap_or(usize::MAX);
-            let to = from.saturating_add(piece.len as usize);
-            fill_zeros(out.get_mut(at..from));
-            at = to;
-            let Some(room) = out.get_mut(from..to) else { continue };
-            let stored = match source {
-                Source::Plain(plain) => {
-                    copy(plain, piece, room);
-                    continue;
-                }
-                Source::Stored(stored) => stored,
-                Source::Asked(at) => match fetched.get(*at) {
-                    Some(stored) => stored,
-                    None => continue,
-                },
-            };
-            if piece.len as usize == stored.plain_len() {
-                // Nothing of the chunk is left for another read, so it need not be kept.
-                zstd.plain_to(stored, room)?;
-            } else {
-                copy(&*self.plain.get(piece.chunk, stored, zstd)?, piece, room);
-            }
+            let hole = usize::try_from(piece.file_offset - at).unwrap_or(usize::MAX);
+            let (zeros, behind) = rest.split_at_mut_checked(hole).ok_or_else(short)?;
+            zeros.fill(0);
+            let (room, behind) =
+                behind.split_at_mut_checked(piece.len as usize).ok_or_else(short)?;
+            self.fill(room, piece, source, fetched, zstd).map_err(|fault| match fault {
+                Fault::Short => short(),
+                Fault::Corrupt(why) => FsError::Corrupt { ino: plan.ino, why },
+            })?;
+            rest = behind;
+            at = piece.file_offset + u64::from(piece.len);
         }
-        fill_zeros(out.get_mut(at..plan.len));
+        rest.fill(0);
         Ok(())
     }
+
+    fn fill(
+        &self,
+        room: &mut [u8],
+        piece: &Piece,
+        source: &Source,
+        fetched: &[Arc<Stored>],
+        zstd: &mut Decompressor,
+    ) -> Result<(), Fault> {
+        let stored = match source {
+            Source::Plain(plain) => return copy(plain, piece, room),
+            Source::Stored(stored) => stored,
+            Source::Asked(at) => fetched.get(*at).ok_or(Fault::Short)?,
+        };
+        if piece.chunk_offset == 0 && room.len() == stored.plain_len() {
+            // Nothing of the chunk is left for another read, so it need not be kept.
+            return zstd.plain_to(stored, room).map_err(Fault::Corrupt);
+        }
+        let plain = self.plain.get(piece.chunk, stored, zstd).map_err(Fault::Corrupt)?;
+        copy(&plain, piece, room)
+    }
+}
+
+enum Fault {
+    Short,
+    Corrupt(Corrupt),
 }
 
 /// Which bytes of its chunk a piece is.
@@ -219,12 +234,7 @@ fn span(piece: &Piece) -> std::ops::Range<usize> {
     start..start + piece.len as usize
 }
 
-fn copy(plain: &Plain, piece: &Piece, room: &mut [u8]) {
-    if let Some(bytes) = plain.bytes().get(span(piece)) {
-        room.copy_from_slice(bytes);
-    }
-}
-
-fn fill_zeros(hole: Option<&mut [u8]>) {
-    hole.unwrap_or_default().fill(0);
+fn copy(plain: &Plain, piece: &Piece, room: &mut [u8]) -> Result<(), Fault> {
+    room.copy_from_slice(plain.bytes().get(span(piece)).ok_or(Fault::Short)?);
+    Ok(())
 }

@@ -209,6 +209,20 @@ fn a_chunk_that_does_not_decompress_is_an_error_each_time() {
 }
 
 #[test]
+fn a_chunk_of_another_length_is_an_error_and_shows_nothing_else() {
+    let (image, mut stored) = image(&dir([("a", file(noise(4, 9000)))]), 3000);
+    let (_, other) = super::sample::image(&dir([("a", file(noise(4, 100)))]), 3000);
+    stored[1] = Arc::clone(&other[0]);
+    for fate in [Fate::Held, Fate::Comes] {
+        let fs = Fs::new(Arc::new(image.clone()), Fake::new(stored.clone(), move |_| fate));
+        for (at, len) in [(0, 9000), (3050, 100), (3100, 100), (3100, 5000), (3099, 2)] {
+            assert!(matches!(fs.read_wait(2, at, len), Err(FsError::ShortChunk(2))));
+        }
+        assert_eq!(fs.read_wait(2, 6000, 5000).unwrap(), noise(4, 9000)[6000..]);
+    }
+}
+
+#[test]
 fn only_files_are_read() {
     let (fs, _) = small();
     assert!(matches!(fs.read_wait(1, 0, 1), Err(FsError::IsDirectory(1))));

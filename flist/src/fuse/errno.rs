@@ -14,7 +14,7 @@ pub(super) fn errno(error: &FsError) -> Errno {
         FsError::IsDirectory(_) => Errno::EISDIR,
         FsError::NoXattr(_) => Errno::ENODATA,
         FsError::NoOffset(_) => Errno::ENXIO,
-        FsError::Lost { .. } | FsError::Corrupt { .. } => Errno::EIO,
+        FsError::Lost { .. } | FsError::Corrupt { .. } | FsError::ShortChunk(_) => Errno::EIO,
         FsError::NoMemory => Errno::ENOMEM,
     }
 }
