@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, reason = "only tests use this")]
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::{Contents, Done, Lost};
@@ -147,6 +148,7 @@ pub(crate) struct Fake {
     stored: Vec<Arc<Stored>>,
     fate: Box<dyn Fn(u32) -> Fate + Send + Sync>,
     hanging: Mutex<Vec<(Vec<u32>, Done)>>,
+    asked: AtomicUsize,
 }
 
 impl Fake {
@@ -155,7 +157,17 @@ impl Fake {
         stored: Vec<Arc<Stored>>,
         fate: impl Fn(u32) -> Fate + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { stored, fate: Box::new(fate), hanging: Mutex::default() })
+        Arc::new(Self {
+            stored,
+            fate: Box::new(fate),
+            hanging: Mutex::default(),
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    /// How often a chunk was asked for, in memory or not.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Relaxed)
     }
 
     /// How many requests hang.
@@ -178,6 +190,7 @@ impl Fake {
 
 impl Contents for Fake {
     fn held(&self, chunk: u32) -> Option<Arc<Stored>> {
+        self.asked.fetch_add(1, Relaxed);
         ((self.fate)(chunk) == Fate::Held).then(|| Arc::clone(&self.stored[chunk as usize]))
     }
 

@@ -16,6 +16,12 @@ use super::{MountError, MountOptions, UnmountError};
 const PROGRAM: &str = "fusermount3";
 
 pub(super) fn mount(dir: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
+    if options.suid || options.dev {
+        log::warn!(
+            "{}: setuid and device nodes stay without effect, as root did not mount it",
+            dir.display()
+        );
+    }
     let failed = |error: io::Error| MountError::Fusermount(error.to_string());
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let output = Command::new(PROGRAM)

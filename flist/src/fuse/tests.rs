@@ -240,6 +240,18 @@ fn sixteen_readers_get_what_is_theirs() {
 }
 
 #[test]
+fn what_has_been_read_is_not_asked_for_again() {
+    // More than the server itself keeps decompressed.
+    let bytes: Vec<u8> = noise(1, 1 << 16).into_iter().cycle().take(20 << 20).collect();
+    let mount = Mount::new(&dir([("a", file(bytes.clone()))]), 1 << 20, |_| Fate::Comes);
+    assert!(fs::read(mount.path("a")).unwrap() == bytes);
+    let asked = mount.fake.asked();
+    assert!(asked >= 20);
+    assert!(fs::read(mount.path("a")).unwrap() == bytes);
+    assert_eq!(mount.fake.asked(), asked);
+}
+
+#[test]
 fn writing_is_refused() {
     let mount = Mount::held(&dir([("a", file(b"abc"))]));
     let a = mount.path("a");
