@@ -5,7 +5,10 @@ use std::ops::Range;
 /// How many readers are followed at a time.
 const STREAMS: usize = 16;
 
-/// Steps in order after which a reader is believed to go on.
+/// Steps in order for each chunk to be ahead. So the end of a file costs little more than the
+/// file (all boots read many), and a reader of the whole image is soon far ahead. Starting a dozen
+/// programs of a Debian root moved 19.0 MiB without any of this, 22.5 MiB when two steps were
+/// enough for eight chunks.
 const STEPS: u32 = 2;
 
 pub(super) struct Lookahead {
@@ -36,8 +39,10 @@ impl Lookahead {
         if self.most == 0 {
             return 0..0;
         }
-        let known = self.streams.iter().position(|s| first <= s.next && s.next <= end);
-        let Some(at) = known else {
+        let find = |test: &dyn Fn(&Stream) -> bool| self.streams.iter().position(test);
+        // One that goes on, else one that reads some of it again.
+        let known = find(&|s| s.next == first);
+        let Some(at) = known.or_else(|| find(&|s| first < s.next && s.next <= end)) else {
             if self.streams.len() == STREAMS {
                 self.streams.remove(0);
             }
@@ -61,11 +66,8 @@ impl Lookahead {
 impl Stream {
     /// Names the next part once half of what was named is used up, so that it is a few chunks.
     fn ahead(&mut self, most: u32) -> Range<u32> {
-        if self.steps < STEPS {
-            return 0..0;
-        }
-        let depth = most.min(1_u32.checked_shl(self.steps - STEPS + 1).unwrap_or(most));
-        if (self.named - self.next).saturating_mul(2) > depth {
+        let depth = most.min(self.steps / STEPS);
+        if depth == 0 || (self.named - self.next).saturating_mul(2) > depth {
             return 0..0;
         }
         let from = self.named;
@@ -90,7 +92,7 @@ mod tests {
                 named = range.end;
             }
             assert!(named <= chunk + 1 + 8, "no further than the limit");
-            assert!(chunk < 4 || named > chunk + 4, "behind at {chunk}: {named}");
+            assert!(chunk < 16 || named > chunk + 4, "behind at {chunk}: {named}");
         }
     }
 
@@ -115,7 +117,7 @@ mod tests {
     fn readers_do_not_disturb_each_other() {
         let mut lookahead = Lookahead::new(4);
         let mut named = 0;
-        for step in 0..10 {
+        for step in 0..20 {
             for reader in 0..10 {
                 let range = lookahead.note(reader * 1000 + step, reader * 1000 + step);
                 named += range.len();

@@ -92,7 +92,7 @@ impl Default for FetchOptions {
             connections: 16,
             cache_bytes: 64 << 20,
             max_request: 4 << 20,
-            lookahead: 8,
+            lookahead: 16,
             patience: Patience::Forever,
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(4),
