@@ -1,6 +1,7 @@
-//! The lease, kept for the node's life. Whatever servers do, the address stays until there is
-//! another: without it there is no root.
+//! The network, kept for the node's life. Whatever servers and the booted system do, the address
+//! stays until there is another: without it there is no root.
 
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
@@ -11,22 +12,23 @@ use super::apply::{Refused, replace};
 use super::dhcp::frame;
 use super::dhcp::packet::Reply;
 use super::dhcp::renewal::{Answer, Outgoing, Phase, Renewal};
+use super::guard::Guard;
 use super::netlink::Netlink;
 use super::nic::seed;
 use super::socket::{PacketSocket, send_routed};
 use super::{Lease, Log, Up};
 
-/// How long to wait after the kernel refused a socket.
+/// How long to wait after the kernel refused something.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Keeps the lease of `up` for as long as the node runs: renews it, asks other servers, follows
-/// it where it changes and then calls `on_change`. Comes back only where there is nothing to keep
-/// (an address from the command line, a lease without end). Needs neither `/proc` nor `/sys`.
+/// Keeps the network of `up` for as long as the node runs: puts back what the booted system takes
+/// away, renews the lease, asks other servers, follows the lease where it changes and then calls
+/// `on_change`. Never comes back. Needs neither `/proc` nor `/sys`.
 pub(crate) fn keep(up: Up, log: Log<'_>, on_change: &mut dyn FnMut(&Up)) {
-    let Some(mut keeper) = Keeper::new(up, log) else { return };
-    while let Some(due) = keeper.renewal.due() {
-        if let Err(error) = keeper.turn(due, on_change) {
-            keeper.trouble(&format!("keeping the lease: {error}"));
+    let mut keeper = Keeper::new(up, log);
+    loop {
+        if let Err(refused) = keeper.turn(on_change) {
+            keeper.trouble(&refused.to_string());
             std::thread::sleep(PAUSE);
         }
     }
@@ -35,9 +37,11 @@ pub(crate) fn keep(up: Up, log: Log<'_>, on_change: &mut dyn FnMut(&Up)) {
 struct Keeper<'a> {
     up: Up,
     log: Log<'a>,
-    renewal: Renewal,
+    /// The lease; none where the command line gave the address, or it never ends.
+    renewal: Option<Renewal>,
     /// Open only while an answer is awaited.
     socket: Option<PacketSocket>,
+    guard: Option<Guard>,
     phase: Phase,
     /// The trouble that was told and has not ended.
     told: Option<String>,
@@ -45,37 +49,59 @@ struct Keeper<'a> {
     refused: bool,
 }
 
+/// Says what was done when the kernel refused it.
+fn doing(what: &str) -> impl FnOnce(Errno) -> Refused {
+    move |error| Refused { what: what.to_owned(), error }
+}
+
 impl<'a> Keeper<'a> {
-    fn new(up: Up, log: Log<'a>) -> Option<Self> {
-        // No random number only makes a collision with another node's exchange less unlikely.
+    fn new(up: Up, log: Log<'a>) -> Self {
+        // Without a random number, a mix-up with another node is merely less unlikely.
         let seed = seed(up.mac).unwrap_or(up.index);
         let hostname = up.said.hostname.clone();
-        let renewal = Renewal::new(up.mac, hostname, up.lease.clone()?, up.since, seed)?;
-        Some(Self {
-            up,
-            log,
-            renewal,
-            socket: None,
-            phase: Phase::Bound,
-            told: None,
-            refused: false,
-        })
+        let lease = up.lease.clone();
+        let renewal = lease.and_then(|lease| Renewal::new(up.mac, hostname, lease, up.since, seed));
+        let (socket, guard, phase) = (None, None, Phase::Bound);
+        Self { up, log, renewal, socket, guard, phase, told: None, refused: false }
     }
 
-    /// Sends what is due, waits until `due` or for an answer, and takes it.
-    fn turn(&mut self, due: Instant, on_change: &mut dyn FnMut(&Up)) -> Result<(), Errno> {
+    /// Does what is due, then waits for more.
+    fn turn(&mut self, on_change: &mut dyn FnMut(&Up)) -> Result<(), Refused> {
         let now = Instant::now();
-        self.enter(self.renewal.phase(now))?;
-        if let Some(outgoing) = self.renewal.message(now) {
-            self.send(&outgoing);
-            return Ok(());
+        if self.guard.is_none() {
+            self.guard = Some(Guard::open().map_err(doing("watching the network"))?);
         }
-        self.sleep(due.saturating_duration_since(now))?;
+        if let Some(guard) = &mut self.guard {
+            guard.restore(&self.up, now, self.log)?;
+        }
+        self.ask(now)?;
+        self.sleep(now)?;
+        if let Some(guard) = &mut self.guard {
+            guard.hear(&self.up, Instant::now()).map_err(doing("reading news of the network"))?;
+        }
+        self.listen(on_change)
+    }
+
+    /// Sends to servers what is due.
+    fn ask(&mut self, now: Instant) -> Result<(), Refused> {
+        let Some(phase) = self.renewal.as_ref().map(|renewal| renewal.phase(now)) else {
+            return Ok(());
+        };
+        self.enter(phase).map_err(doing("opening a socket for DHCP"))?;
+        let outgoing = self.renewal.as_mut().and_then(|renewal| renewal.message(now));
+        if let Some(outgoing) = outgoing {
+            self.send(&outgoing);
+        }
+        Ok(())
+    }
+
+    /// Takes servers' answers.
+    fn listen(&mut self, on_change: &mut dyn FnMut(&Up)) -> Result<(), Refused> {
         let Some(socket) = &self.socket else { return Ok(()) };
-        for datagram in socket.receive()? {
+        for datagram in socket.receive().map_err(doing("listening for DHCP"))? {
             let reply = frame::unwrap(&datagram).map(|(_, message)| Reply::decode(message));
-            let Some(Ok(reply)) = reply else { continue };
-            match self.renewal.receive(Instant::now(), &reply) {
+            let (Some(Ok(reply)), Some(renewal)) = (reply, &mut self.renewal) else { continue };
+            match renewal.receive(Instant::now(), &reply) {
                 Answer::Ignored => {}
                 Answer::Refused(why) => {
                     self.refused = true;
@@ -108,7 +134,7 @@ impl<'a> Keeper<'a> {
 
     fn send(&mut self, outgoing: &Outgoing) {
         let Outgoing { to, from, message } = outgoing;
-        let target = to.unwrap_or(std::net::Ipv4Addr::BROADCAST);
+        let target = to.unwrap_or(Ipv4Addr::BROADCAST);
         let datagram = frame::wrap(*from, target, message);
         let sent = match (to, &self.socket) {
             (Some(server), _) => send_routed(&datagram, *server),
@@ -120,14 +146,19 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn sleep(&self, time: Duration) -> Result<(), Errno> {
-        let timeout = Timespec::try_from(time).ok();
+    /// Waits for an answer, for news of the network, or until something is due.
+    fn sleep(&self, now: Instant) -> Result<(), Refused> {
+        let renewal = self.renewal.as_ref().and_then(Renewal::due);
+        let due = renewal.into_iter().chain(self.guard.as_ref().and_then(Guard::due)).min();
+        let timeout = due.map(|due| due.saturating_duration_since(now));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let socket = self.socket.as_ref().map(|socket| socket.as_fd());
+        let all = socket.into_iter().chain(self.guard.as_ref().map(|guard| guard.as_fd()));
         let mut polled: Vec<_> =
-            socket.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+            all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(doing("waiting for packets")(error)),
         }
     }
 
@@ -150,17 +181,17 @@ impl<'a> Keeper<'a> {
         match self.follow(new) {
             Ok(()) => on_change(&self.up),
             // The next renewal finds the difference again.
-            Err(error) => self.trouble(&format!("following the lease: {error}")),
+            Err(refused) => self.trouble(&refused.to_string()),
         }
     }
 
     /// Gives the link what `new` says in the place of what it has.
     fn follow(&mut self, new: Up) -> Result<(), Refused> {
-        let opened = Netlink::open();
-        let refused = |error| Refused { what: "opening rtnetlink".to_owned(), error };
-        let mtu = replace(&mut opened.map_err(refused)?, &self.up, &new, self.log)?;
+        let mut netlink = Netlink::open().map_err(doing("opening rtnetlink"))?;
+        let mtu = replace(&mut netlink, &self.up, &new, self.log)?;
         self.up = Up { mtu, ..new };
-        Ok(())
+        let forgotten = self.guard.as_ref().map_or(Ok(()), Guard::forget);
+        forgotten.map_err(doing("reading news of the network"))
     }
 
     /// Tells of trouble, once until it ends.

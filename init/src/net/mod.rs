@@ -1,7 +1,7 @@
 //! The node's network: from kernel arguments and bare links to an address that is kept for life.
 //!
 //! [`up`] raises the links, asks on all of them at once and configures the first that has an
-//! address; [`keep`] renews the lease for as long as the node runs. Both speak to the kernel by
+//! address; [`keep`] keeps it for as long as the node runs. Both speak to the kernel by
 //! sockets only, so neither needs `/proc` or `/sys`.
 
 mod acquire;
@@ -9,6 +9,7 @@ mod apply;
 mod arp;
 mod dhcp;
 pub(crate) mod error;
+mod guard;
 mod keep;
 pub(crate) mod link;
 mod netlink;

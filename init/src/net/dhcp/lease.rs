@@ -97,7 +97,12 @@ impl Lease {
             |code| reply.text(code).map(|t| t.trim_end_matches('.')).filter(|t| is_domain(t));
         let search = match reply.option(code::SEARCH).map(domains) {
             Some(search) if !search.is_empty() => search,
-            _ => name(code::DOMAIN).map(str::to_owned).into_iter().collect(),
+            // One name, by the RFC; several with spaces between, by many a server.
+            _ => {
+                let names = reply.text(code::DOMAIN).unwrap_or_default().split_ascii_whitespace();
+                let names = names.map(|name| name.trim_end_matches('.'));
+                names.filter(|name| is_domain(name)).map(str::to_owned).collect()
+            }
         };
         let mtu = reply.option(code::MTU).and_then(|value| value.try_into().ok());
         Ok(Self {

@@ -91,9 +91,15 @@ fn an_mtu_of_576_and_less_is_ignored() {
 fn names_that_would_break_a_file_are_left_out() {
     let lease = lease(vec![
         DhcpOption::Hostname("a\nnameserver 6.6.6.6".into()),
-        DhcpOption::DomainName("x y".into()),
+        DhcpOption::DomainName("x;y -z".into()),
     ]);
     assert_eq!((lease.hostname, lease.search), (None, vec![]));
+}
+
+#[test]
+fn option_15_may_hold_several_names() {
+    let lease = lease(vec![DhcpOption::DomainName("a.example. b.example".into())]);
+    assert_eq!(lease.search, ["a.example", "b.example"]);
 }
 
 #[test]

@@ -108,14 +108,17 @@ pub(super) fn news(message: Received<'_>) -> Option<News> {
     if message.kind == RTM_NEWLINK as u16 {
         return Some(News::Changed(link));
     }
-    // A bridge also tells of ports that leave it, in its own family: those are not gone.
-    let own = message.body.first() == Some(&0);
-    (message.kind == RTM_DELLINK as u16 && own).then_some(News::Gone(link.index))
+    (message.kind == RTM_DELLINK as u16).then_some(News::Gone(link.index))
 }
 
-fn parse(body: &[u8]) -> Option<Link> {
+/// The link that `body` describes in full. Bridges and wireless links also tell of parts of
+/// themselves, in the bridges' own family or without the MTU: those say nothing of the link.
+pub(super) fn parse(body: &[u8]) -> Option<Link> {
+    if body.first() != Some(&0) {
+        return None;
+    }
     let is_ethernet = u32::from(u16_at(body, 2)?) == ARPHRD_ETHER;
-    let mut name = None;
+    let (mut name, mut mtu) = (None, None);
     let mut link = Link {
         index: u32_at(body, 4)?,
         name: IfName::new(b"?")?,
@@ -132,13 +135,13 @@ fn parse(body: &[u8]) -> Option<Link> {
             k if k == IFLA_IFNAME as u32 => name = IfName::new(value.strip_suffix(b"\0")?),
             k if k == IFLA_ADDRESS as u32 => link.mac = mac(value),
             k if k == IFLA_PERM_ADDRESS as u32 => link.permanent_mac = mac(value),
-            k if k == IFLA_MTU as u32 => link.mtu = u32_at(value, 0)?,
+            k if k == IFLA_MTU as u32 => mtu = u32_at(value, 0),
             k if k == IFLA_MASTER as u32 => link.enslaved = true,
             k if k == IFLA_LINKINFO as u32 => link.kind = info_kind(value),
             _ => {}
         }
     }
-    Some(Link { name: name?, ..link })
+    Some(Link { name: name?, mtu: mtu?, ..link })
 }
 
 fn info_kind(info: &[u8]) -> Option<Vec<u8>> {

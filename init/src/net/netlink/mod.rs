@@ -1,6 +1,7 @@
 //! The kernel's network tables over rtnetlink: links, addresses and routes, and news of links.
 
 pub(crate) mod links;
+pub(crate) mod losses;
 pub(crate) mod routes;
 mod wire;
 
@@ -111,16 +112,7 @@ impl LinkEvents {
     /// What has happened; `None` where so much did that some of it is lost and all links must be
     /// listed again.
     pub(crate) fn read(&self) -> Result<Option<Vec<News>>, Errno> {
-        let mut news = Vec::new();
-        let mut buffer = vec![0; DATAGRAM_MAX];
-        loop {
-            match receive(self.socket.as_fd(), &mut buffer) {
-                Ok(datagram) => news.extend(messages(datagram).filter_map(links::news)),
-                Err(Errno::AGAIN) => return Ok(Some(news)),
-                Err(Errno::NOBUFS) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
+        read_all(self.socket.as_fd(), links::news)
     }
 }
 
@@ -134,6 +126,23 @@ fn open(flags: SocketFlags, groups: u32) -> Result<OwnedFd, Errno> {
     let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
     rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
+}
+
+/// All that `take` makes of the messages waiting at `socket`; `None` where some are lost.
+fn read_all<T>(
+    socket: BorrowedFd<'_>,
+    take: impl Fn(Received<'_>) -> Option<T>,
+) -> Result<Option<Vec<T>>, Errno> {
+    let mut taken = Vec::new();
+    let mut buffer = vec![0; DATAGRAM_MAX];
+    loop {
+        match receive(socket, &mut buffer) {
+            Ok(datagram) => taken.extend(messages(datagram).filter_map(&take)),
+            Err(Errno::AGAIN) => return Ok(Some(taken)),
+            Err(Errno::NOBUFS) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn receive<'b>(socket: BorrowedFd<'_>, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {

@@ -75,6 +75,7 @@ fn a_link_that_leads_nowhere_is_unfit() {
     let link = |kind| {
         parse(&link_message(vec![
             LinkAttribute::IfName("x0".into()),
+            LinkAttribute::Mtu(1500),
             LinkAttribute::Address(vec![2, 0, 0, 0, 0, 3]),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]),
         ]))
@@ -85,9 +86,35 @@ fn a_link_that_leads_nowhere_is_unfit() {
 }
 
 #[test]
-fn a_link_without_a_name_is_none() {
-    let bytes = link_message(vec![LinkAttribute::Mtu(1500)]);
-    assert_eq!(messages(&bytes).filter_map(links::news).count(), 0);
+fn a_message_that_tells_of_a_part_is_no_link() {
+    let count = |bytes: &[u8]| messages(bytes).filter_map(links::news).count();
+    let name = || LinkAttribute::IfName("eth0".into());
+    assert_eq!(count(&link_message(vec![LinkAttribute::Mtu(1500)])), 0);
+    // A wireless link's news of its radio.
+    assert_eq!(count(&link_message(vec![name()])), 0);
+    let mut bytes = link_message(vec![name(), LinkAttribute::Mtu(1500)]);
+    assert_eq!(count(&bytes), 1);
+    // A bridge's news of its port.
+    bytes[16] = 7;
+    assert_eq!(count(&bytes), 0);
+}
+
+#[test]
+fn losses_of_the_oracle_are_read() {
+    let losses = |message: wire::Message| {
+        messages(&message.finish(1)).filter_map(losses::loss).collect::<Vec<_>>()
+    };
+    let net = Ipv4Net { address: ADDRESS, prefix: 25, broadcast: None };
+    let (_, Message::DelAddress(seen)) = read(address(21, 0, 6, net)) else { panic!("another") };
+    assert_eq!(seen.header.index, 6);
+    assert_eq!(losses(address(21, 0, 6, net)), [losses::Loss::Address(6, ADDRESS)]);
+    assert_eq!(losses(address(20, 0, 6, net)), [], "an address that is new");
+    let route = Route { network: [10, 1, 0, 0].into(), prefix: 16, gateway: Some(GATEWAY) };
+    let gone = || route_message(25, 0, 6, route, Origin::Dhcp);
+    assert!(matches!(read(gone()), (_, Message::DelRoute(_))));
+    assert_eq!(losses(gone()), [losses::Loss::Route(6, route.network, 16)]);
+    let default = route_message(25, 0, 6, Route::default_via(GATEWAY), Origin::Dhcp);
+    assert_eq!(losses(default), [losses::Loss::Route(6, Ipv4Addr::UNSPECIFIED, 0)]);
 }
 
 #[test]
@@ -142,12 +169,14 @@ proptest! {
     #[test]
     fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         drop(messages(&bytes).filter_map(links::news).collect::<Vec<_>>());
+        drop(messages(&bytes).filter_map(losses::loss).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_spoilt_message_never_panics(at: prop::sample::Index, with: u8, cut: prop::sample::Index) {
         let mut bytes = link_message(vec![
             LinkAttribute::IfName("eth0".into()),
+            LinkAttribute::Mtu(1500),
             LinkAttribute::Address(vec![2, 0, 0, 0, 0, 3]),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
         ]);

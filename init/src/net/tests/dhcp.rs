@@ -26,7 +26,7 @@ fn a_lease_is_taken_and_applied_at_once() {
     let routes = node.run("ip route");
     assert!(routes.contains("default via 192.0.2.1 dev eth0 proto dhcp"), "{routes}");
     assert!(node.run("ip link show lo").contains("LOOPBACK,UP"), "the loopback is up");
-    assert!(took < Duration::from_secs(1), "the server answers at once, we took {took:?}");
+    assert!(took < Duration::from_secs(3), "the server answers at once, we took {took:?}");
 }
 
 #[test]

@@ -49,11 +49,12 @@ fn the_lease_is_renewed_by_its_server() {
     let (node, rack) = rack();
     let server = Server::start(&rack, "port0", "192.0.2.1/24", &format!("{RANGE} {SHORT}"));
     let up = node.up(&[], PATIENCE).expect("a network");
+    let began = server.log().matches("DHCPDISCOVER(port0)").count();
     let (said, changed) = keep(&node, up.clone());
     // The grant that began it, and two renewals.
     server.wait_for_count("DHCPACK(port0)", 3);
     let log = server.log();
-    assert_eq!(log.matches("DHCPDISCOVER(port0)").count(), 1, "{log}");
+    assert_eq!(log.matches("DHCPDISCOVER(port0)").count(), began, "{log}");
     assert!(has_address(&node, &up));
     assert!(said.try_recv().is_err(), "a renewal is no news");
     assert!(changed.try_recv().is_err(), "and no change");
@@ -134,9 +135,46 @@ fn a_renewed_lease_with_other_routes_is_followed() {
 }
 
 #[test]
-fn an_address_of_the_command_line_needs_no_keeping() {
+fn what_the_booted_system_takes_away_is_put_back() {
+    let (node, rack) = rack();
+    let _server = Server::start(&rack, "port0", "192.0.2.1/24", RANGE);
+    let up = node.up(&[], PATIENCE).expect("a network");
+    let (said, changed) = keep(&node, up.clone());
+    for harm in ["ip address flush dev eth0", "ip link set eth0 down", "ip route del default"] {
+        node.run(harm);
+        wait_for(&said, "it is back");
+        assert!(has_address(&node, &up), "after {harm}");
+        let routes = node.run("ip route");
+        assert!(routes.contains("default via 192.0.2.1"), "after {harm}: {routes}");
+        node.wait_until_up("eth0");
+        node.run("ping -c1 -W5 192.0.2.1");
+    }
+    assert!(changed.try_recv().is_err(), "nothing has changed in the end");
+}
+
+#[test]
+fn an_address_of_the_command_line_is_put_back_too() {
     let (node, rack) = rack();
     super::world::serve_address(&rack, "192.0.2.1/24");
     let up = node.up(&["ip=192.0.2.5::192.0.2.1:24"], PATIENCE).expect("a network");
-    node.enter(|| net::keep(up, &|line| panic!("{line}"), &mut |up| panic!("{up:?}")));
+    let (said, _changed) = keep(&node, up.clone());
+    node.run("ip address del 192.0.2.5/24 dev eth0");
+    wait_for(&said, "it is back");
+    assert!(has_address(&node, &up));
+}
+
+#[test]
+fn what_the_booted_system_adds_and_removes_of_its_own_is_its_affair() {
+    let (node, rack) = rack();
+    super::world::serve_address(&rack, "192.0.2.1/24");
+    let up = node.up(&["ip=192.0.2.5::192.0.2.1:24"], PATIENCE).expect("a network");
+    let (said, _changed) = keep(&node, up);
+    node.run("ip address add 198.51.100.5/24 dev eth0");
+    node.run("ip route add 10.0.0.0/8 via 192.0.2.7");
+    node.run("ip route del 10.0.0.0/8");
+    node.run("ip address del 198.51.100.5/24 dev eth0");
+    node.run("ip link add eth7 type veth peer name eth8");
+    node.run("ip link del eth7");
+    let quiet = said.recv_timeout(Duration::from_millis(500));
+    assert!(quiet.is_err(), "{quiet:?}");
 }

@@ -1,0 +1,94 @@
+//! The root is read over one address of one link. What the booted system takes of these, an
+//! `ifdown` or a flush, is put back at once.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::apply::{Refused, apply};
+use super::netlink::Netlink;
+use super::netlink::losses::{Loss, Losses};
+use super::{Log, Up};
+
+/// How long whoever takes something away is left to finish: losses come in groups.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Someone who takes it away again and again is answered ever more slowly, up to this.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+/// After so long without a loss, the next is answered quickly again.
+const PEACE: Duration = Duration::from_secs(30);
+
+/// Watches over a network that is up.
+#[derive(Debug)]
+pub(super) struct Guard {
+    losses: Losses,
+    settle: Duration,
+    /// When to put back what was lost.
+    due: Option<Instant>,
+    restored: Option<Instant>,
+}
+
+impl Guard {
+    /// Watches from here on.
+    pub(super) fn open() -> Result<Self, Errno> {
+        Ok(Self { losses: Losses::open()?, settle: SETTLE, due: None, restored: None })
+    }
+
+    /// When [`Self::restore`] has something to do.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Reads what was lost, and whether any of it belongs to `up`.
+    pub(super) fn hear(&mut self, up: &Up, now: Instant) -> Result<(), Errno> {
+        let losses = self.losses.read()?;
+        let hit = losses.is_none_or(|all| all.iter().any(|loss| concerns(*loss, up)));
+        if !hit || self.due.is_some() {
+            return Ok(());
+        }
+        let quiet = self.restored.is_none_or(|last| now.saturating_duration_since(last) > PEACE);
+        self.settle = if quiet { SETTLE } else { (self.settle * 2).min(SETTLE_MAX) };
+        self.due = Some(now + self.settle);
+        Ok(())
+    }
+
+    /// Passes over what was lost so far: the keeper's own doing.
+    pub(super) fn forget(&self) -> Result<(), Errno> {
+        self.losses.read().map(|_own| ())
+    }
+
+    /// Puts back all that `up` says, where it is time to.
+    pub(super) fn restore(&mut self, up: &Up, now: Instant, log: Log<'_>) -> Result<(), Refused> {
+        if self.due.is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        // Should it fail, it is tried again.
+        self.due = Some(now + SETTLE_MAX);
+        let refused = |error| Refused { what: format!("raising {}", up.interface), error };
+        let mut netlink = Netlink::open().map_err(refused)?;
+        netlink.set_up(up.index).map_err(refused)?;
+        apply(&mut netlink, up, up.mtu, log)?;
+        self.due = None;
+        self.restored = Some(now);
+        log(&format!("{}: the root's address was taken away; it is back", up.interface));
+        Ok(())
+    }
+}
+
+impl AsFd for Guard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.losses.as_fd()
+    }
+}
+
+/// Whether `loss` is one of something that `up` says.
+fn concerns(loss: Loss, up: &Up) -> bool {
+    match loss {
+        Loss::Up(index) => index == up.index,
+        Loss::Address(index, address) => index == up.index && up.ipv4() == Some(address),
+        Loss::Route(index, network, prefix) => {
+            let same = |route: &super::Route| (route.network, route.prefix) == (network, prefix);
+            index == up.index && up.routes.iter().any(same)
+        }
+    }
+}
