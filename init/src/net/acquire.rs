@@ -44,6 +44,8 @@ struct Dhcp {
 struct Probe {
     socket: PacketSocket,
     address: Ipv4Addr,
+    /// When it is asked once more, in case the first was lost.
+    again: Option<Instant>,
     until: Instant,
     holder: Option<Mac>,
 }
@@ -105,7 +107,7 @@ impl Acquire {
             Method::Off => {}
             Method::Static { address, prefix, gateway } => {
                 this.grant = Some(Grant::Static { address, prefix, gateway });
-                this.look_for(address, now + STATIC_PROBE, tell);
+                this.look_for(address, now, STATIC_PROBE, tell);
             }
             Method::Dhcp { requested } => {
                 let client = Client::new(mac, seed, now, LONGEST_WAIT)
@@ -145,7 +147,7 @@ impl Acquire {
         now: Instant,
         tell: &mut dyn FnMut(Event),
     ) -> Result<Step, Errno> {
-        self.hear_arp()?;
+        self.hear_arp(now)?;
         self.hear_dhcp(now, tell)?;
         if let Some(step) = self.weigh_grant(now, tell)? {
             return Ok(step);
@@ -167,8 +169,9 @@ impl Acquire {
         let address = grant.address();
         let probe = self.probe.as_ref().filter(|probe| probe.address == address);
         let Some(holder) = probe.and_then(|probe| probe.holder) else {
-            let until = probe.map(|probe| probe.until).filter(|until| now < *until);
-            return Ok(Some(until.map_or(Step::Ready, |until| Step::Wait(Some(until)))));
+            let asking = probe.filter(|probe| now < probe.until);
+            let wake = |probe: &Probe| Step::Wait(Some(probe.again.unwrap_or(probe.until)));
+            return Ok(Some(asking.map_or(Step::Ready, wake)));
         };
         let (Grant::Lease(lease), Some(dhcp)) = (grant, &mut self.dhcp) else {
             return Ok(Some(Step::Conflict(address, holder)));
@@ -181,8 +184,11 @@ impl Acquire {
         Ok(None)
     }
 
-    fn hear_arp(&mut self) -> Result<(), Errno> {
+    fn hear_arp(&mut self, now: Instant) -> Result<(), Errno> {
         let Some(probe) = &mut self.probe else { return Ok(()) };
+        if probe.again.take_if(|again| *again <= now).is_some() {
+            probe.socket.broadcast(&arp::probe(self.mac, probe.address))?;
+        }
         for packet in probe.socket.receive()? {
             probe.holder = probe.holder.or(arp::holder(&packet, self.mac, probe.address));
         }
@@ -218,11 +224,11 @@ impl Acquire {
             Outcome::Offered(lease) => {
                 tell(Event::Offer(lease.server, lease.address));
                 // While the server makes up its mind: so it costs no time.
-                self.look_for(lease.address, now + GRANTED_PROBE, tell);
+                self.look_for(lease.address, now, GRANTED_PROBE, tell);
             }
             Outcome::Granted(lease) => {
                 if self.probe.as_ref().is_none_or(|probe| probe.address != lease.address) {
-                    self.look_for(lease.address, now + GRANTED_PROBE, tell);
+                    self.look_for(lease.address, now, GRANTED_PROBE, tell);
                 }
                 self.grant = Some(Grant::Lease(lease));
             }
@@ -231,10 +237,17 @@ impl Acquire {
 
     /// Asks the link whether anyone has `address`. Where that can't be done, it is most likely
     /// free, and no reason to have no network.
-    fn look_for(&mut self, address: Ipv4Addr, until: Instant, tell: &mut dyn FnMut(Event)) {
+    fn look_for(
+        &mut self,
+        address: Ipv4Addr,
+        now: Instant,
+        patience: Duration,
+        tell: &mut dyn FnMut(Event),
+    ) {
         let probe = PacketSocket::arp(self.index).and_then(|socket| {
             socket.broadcast(&arp::probe(self.mac, address))?;
-            Ok(Probe { socket, address, until, holder: None })
+            let (again, until) = (Some(now + patience / 2), now + patience);
+            Ok(Probe { socket, address, again, until, holder: None })
         });
         match probe {
             Ok(probe) => self.probe = Some(probe),

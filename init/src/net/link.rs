@@ -1,6 +1,6 @@
 //! What an interface is called and how it is addressed: names, MACs and the facts a report shows.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::str::FromStr;
@@ -18,11 +18,6 @@ impl IfName {
         let fits = (1..=IF_NAME_MAX).contains(&bytes.len()) && bytes != b"." && bytes != b"..";
         let plain = bytes.iter().all(|b| !matches!(b, 0 | b'/' | b':') && !b.is_ascii_whitespace());
         (fits && plain).then(|| Self(OsString::from_vec(bytes.to_vec())))
-    }
-
-    /// The name as the file system would show it.
-    pub(crate) fn as_os_str(&self) -> &OsStr {
-        &self.0
     }
 
     /// The name's bytes, without a final zero.

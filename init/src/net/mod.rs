@@ -12,17 +12,18 @@ pub(crate) mod error;
 mod guard;
 mod keep;
 pub(crate) mod link;
+pub(crate) mod narrow;
 mod netlink;
 mod nic;
 mod socket;
 pub(crate) mod spec;
 mod up;
 
-pub(crate) use dhcp::lease::{Lease, Route, Times};
+pub(crate) use dhcp::lease::{Lease, Route};
 pub(crate) use error::NetError;
 pub(crate) use keep::keep;
-pub(crate) use link::{IfName, Mac, NicReport};
-pub(crate) use spec::{NetConfig, SpecError};
+pub(crate) use link::{IfName, Mac};
+pub(crate) use spec::NetConfig;
 pub(crate) use up::up;
 
 use std::net::{IpAddr, Ipv4Addr};

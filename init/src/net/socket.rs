@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto};
 
 use super::link::Mac;
+use super::narrow::to_u16;
 use crate::sys::net::{LinkAddr, attach_filter};
 
 /// The most bytes of a datagram that are read: no server sends more than was allowed to it.
@@ -25,12 +26,12 @@ pub(crate) struct PacketSocket {
 impl PacketSocket {
     /// One that hears what DHCP servers send to clients on link `index`.
     pub(crate) fn dhcp(index: u32) -> Result<Self, Errno> {
-        Self::open(index, ETH_P_IP as u16, &DHCP_FILTER)
+        Self::open(index, to_u16(ETH_P_IP), &DHCP_FILTER)
     }
 
     /// One that hears ARP on link `index`.
     pub(crate) fn arp(index: u32) -> Result<Self, Errno> {
-        Self::open(index, ETH_P_ARP as u16, &[])
+        Self::open(index, to_u16(ETH_P_ARP), &[])
     }
 
     fn open(index: u32, protocol: u16, filter: &[libc::sock_filter]) -> Result<Self, Errno> {
@@ -100,5 +101,5 @@ const DHCP_FILTER: [libc::sock_filter; 9] = [
 ];
 
 const fn op(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt, jf, k }
+    libc::sock_filter { code: to_u16(code), jt, jf, k }
 }

@@ -8,6 +8,8 @@ use linux_raw_sys::if_packet::sockaddr_ll;
 use rustix::io::Errno;
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 
+use crate::net::narrow::to_u16;
+
 /// A link-layer address for `AF_PACKET` sockets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkAddr {
@@ -23,7 +25,7 @@ impl LinkAddr {
     fn raw(self) -> sockaddr_ll {
         let [a, b, c, d, e, f] = self.mac;
         sockaddr_ll {
-            sll_family: linux_raw_sys::net::AF_PACKET as u16,
+            sll_family: to_u16(linux_raw_sys::net::AF_PACKET),
             sll_protocol: self.protocol.to_be(),
             sll_ifindex: self.index.cast_signed(),
             sll_hatype: 0,
@@ -42,7 +44,7 @@ unsafe impl SocketAddrArg for LinkAddr {
         f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R,
     ) -> R {
         let raw = self.raw();
-        f((&raw const raw).cast(), size_of::<sockaddr_ll>() as SocketAddrLen)
+        f((&raw const raw).cast(), const { size::<sockaddr_ll>() })
     }
 }
 
@@ -62,7 +64,7 @@ pub(crate) fn attach_filter(
             libc::SOL_SOCKET,
             libc::SO_ATTACH_FILTER,
             (&raw const program).cast(),
-            size_of::<libc::sock_fprog>() as libc::socklen_t,
+            const { size::<libc::sock_fprog>() },
         )
     };
     check(result)
@@ -152,6 +154,13 @@ unsafe fn ethtool(socket: BorrowedFd<'_>, name: &[u8], data: *mut c_void) -> Res
     check(result)
 }
 
+/// The size of a structure as the kernel takes it.
+#[expect(clippy::cast_possible_truncation, reason = "asserted to fit")]
+const fn size<T>() -> SocketAddrLen {
+    assert!(size_of::<T>() <= SocketAddrLen::MAX as usize);
+    size_of::<T>() as SocketAddrLen
+}
+
 /// The error of the call that just returned `result`, where it failed.
 fn check(result: c_int) -> Result<(), Errno> {
     if result >= 0 {
@@ -166,4 +175,12 @@ fn check(result: c_int) -> Result<(), Errno> {
 pub(crate) fn unshare_network() -> Result<(), Errno> {
     // SAFETY: only the network namespace changes: no descriptor, memory or signal is touched.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
+}
+
+/// Gives this thread a root and working directory of its own.
+#[cfg(test)]
+pub(crate) fn unshare_root() -> Result<(), Errno> {
+    // SAFETY: only root, working directory and umask stop being shared: no descriptor, memory or
+    // signal is touched.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS) }
 }

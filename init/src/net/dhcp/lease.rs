@@ -230,5 +230,4 @@ fn domain(option: &[u8], start: usize) -> Option<(String, usize)> {
 }
 
 #[cfg(test)]
-#[path = "lease_tests.rs"]
 mod tests;

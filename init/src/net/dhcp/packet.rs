@@ -257,5 +257,4 @@ fn gather(options: &mut Vec<(u8, Vec<u8>)>, bytes: &[u8]) -> Result<(), PacketEr
 }
 
 #[cfg(test)]
-#[path = "packet_tests.rs"]
 mod tests;

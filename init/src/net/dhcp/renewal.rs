@@ -195,5 +195,4 @@ impl Renewal {
 }
 
 #[cfg(test)]
-#[path = "renewal_tests.rs"]
 mod tests;

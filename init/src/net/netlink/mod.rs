@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
+use super::narrow::to_u16;
 use links::Link;
 use wire::{Message, Received, messages};
 
@@ -158,9 +159,9 @@ fn status(body: &[u8]) -> Result<(), Errno> {
 }
 
 /// The flags of a request that changes something.
-const CHANGE: u16 = (NLM_F_REQUEST | NLM_F_ACK) as u16;
+const CHANGE: u16 = to_u16(NLM_F_REQUEST | NLM_F_ACK);
 /// The flags of a request that lists something.
-const LIST: u16 = (NLM_F_REQUEST | NLM_F_DUMP) as u16;
+const LIST: u16 = to_u16(NLM_F_REQUEST | NLM_F_DUMP);
 
 #[cfg(test)]
 mod tests;

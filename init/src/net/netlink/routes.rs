@@ -13,6 +13,10 @@ use rustix::io::Errno;
 use super::wire::Message;
 use super::{CHANGE, Netlink};
 use crate::net::dhcp::lease::Route;
+use crate::net::narrow::{to_u8, to_u16};
+
+/// The flags of a request that adds something, or puts it in the place of its like.
+const PUT: u16 = CHANGE | to_u16(NLM_F_CREATE | NLM_F_REPLACE);
 
 /// An address on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +34,15 @@ pub(crate) struct Ipv4Net {
 #[repr(u8)]
 pub(crate) enum Origin {
     /// The command line.
-    Static = linux_raw_sys::netlink::RTPROT_STATIC as u8,
+    Static = to_u8(linux_raw_sys::netlink::RTPROT_STATIC),
     /// A lease.
-    Dhcp = linux_raw_sys::netlink::RTPROT_DHCP as u8,
+    Dhcp = to_u8(linux_raw_sys::netlink::RTPROT_DHCP),
 }
 
 impl Netlink {
     /// Gives a link an address, for good.
     pub(crate) fn add_address(&mut self, index: u32, net: Ipv4Net) -> Result<(), Errno> {
-        let flags = CHANGE | (NLM_F_CREATE | NLM_F_REPLACE) as u16;
-        let message = address(RTM_NEWADDR as u16, flags, index, net);
+        let message = address(RTM_NEWADDR as u16, PUT, index, net);
         let broadcast = net.broadcast.map(|b| b.octets());
         self.request(match broadcast {
             Some(broadcast) => message.attr(IFA_BROADCAST as u16, &broadcast),
@@ -60,8 +63,7 @@ impl Netlink {
         source: Ipv4Addr,
         origin: Origin,
     ) -> Result<(), Errno> {
-        let flags = CHANGE | (NLM_F_CREATE | NLM_F_REPLACE) as u16;
-        let message = route_message(RTM_NEWROUTE as u16, flags, index, route, origin);
+        let message = route_message(RTM_NEWROUTE as u16, PUT, index, route, origin);
         self.request(message.attr(rta::RTA_PREFSRC as u16, &source.octets()))
     }
 
@@ -79,7 +81,7 @@ impl Netlink {
 /// A message with `struct ifaddrmsg` and the address.
 pub(super) fn address(kind: u16, flags: u16, index: u32, net: Ipv4Net) -> Message {
     let [a, b, c, d] = index.to_ne_bytes();
-    let body = [AF_INET as u8, net.prefix, 0, rt_scope_t::RT_SCOPE_UNIVERSE as u8, a, b, c, d];
+    let body = [to_u8(AF_INET), net.prefix, 0, rt_scope_t::RT_SCOPE_UNIVERSE as u8, a, b, c, d];
     Message::new(kind, flags, &body)
         .attr(IFA_LOCAL as u16, &net.address.octets())
         .attr(IFA_ADDRESS as u16, &net.address.octets())
@@ -99,7 +101,7 @@ pub(super) fn route_message(
     };
     let table = rt_class_t::RT_TABLE_MAIN as u8;
     let (proto, unicast) = (origin as u8, RTN_UNICAST as u8);
-    let fixed = [AF_INET as u8, route.prefix, 0, 0, table, proto, scope as u8, unicast];
+    let fixed = [to_u8(AF_INET), route.prefix, 0, 0, table, proto, scope as u8, unicast];
     // Some networks have their gateway outside the subnet; on-link takes it wherever it is.
     let onlink = if route.gateway.is_some() { RTNH_F_ONLINK } else { 0 };
     let mut message =

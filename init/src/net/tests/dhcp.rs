@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use super::world::{Namespace, RANGE, Server, rack};
-use crate::net::{self, How, NetError, Times};
+use crate::net::dhcp::lease::Times;
+use crate::net::{self, How, NetError};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -1,24 +1,37 @@
 //! Leases kept, changed and lost.
 
+use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::world::{Namespace, RANGE, Server, rack};
 use crate::net::{self, Up};
+use crate::sys;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// T1 and T2 so early that a test can wait for them; dnsmasq gives no lease below two minutes.
 const SHORT: &str = "--dhcp-option=58,2 --dhcp-option=59,4";
 
 /// Keeps the lease on a thread that outlives the test; what it says and changes comes back.
+///
+/// The thread's root is an empty directory, removed by now: of /proc and /sys it has nothing.
 fn keep(node: &Namespace, up: Up) -> (Receiver<String>, Receiver<Up>) {
     let (say, said) = channel();
     let (change, changed) = channel();
+    let (ready, is_ready) = channel();
     let inside = node.entry();
+    let nothing = tempfile::tempdir().expect("a directory");
+    let root = nothing.path().to_owned();
     thread::spawn(move || {
         inside();
-        let say = std::sync::Mutex::new(say);
+        sys::net::unshare_root().expect("these tests change the root directory: run them as root");
+        rustix::process::chroot(root).expect("another root");
+        rustix::process::chdir("/").expect("the other root");
+        assert!(!Path::new("/proc").exists());
+        ready.send(()).expect("the test");
+        let say = Mutex::new(say);
         let log = move |line: &str| {
             eprintln!("keep: {line}");
             // The test may have ended.
@@ -26,6 +39,7 @@ fn keep(node: &Namespace, up: Up) -> (Receiver<String>, Receiver<Up>) {
         };
         net::keep(up, &log, &mut |up| drop(change.send(up.clone())));
     });
+    is_ready.recv().expect("a thread that keeps the lease");
     (said, changed)
 }
 

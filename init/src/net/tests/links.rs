@@ -76,7 +76,7 @@ fn a_link_that_is_up_is_not_touched() {
     let _server = Server::start(&rack, "port0", "192.0.2.1/24", RANGE);
     node.run("ip link set eth0 up");
     node.run("ip link set lo up");
-    while !node.run("ip link show eth0").contains("state UP") {}
+    node.wait_until_up("eth0");
     let events = node.enter(LinkEvents::open).expect("events");
     node.up(&[], PATIENCE).expect("a network");
     let news = node.enter(|| events.read()).expect("news").expect("nothing lost");

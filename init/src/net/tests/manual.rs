@@ -64,6 +64,9 @@ fn an_address_that_someone_has_is_a_conflict() {
     let (node, rack) = rack();
     rack.run("ip link set port0 address 02:00:00:00:00:66");
     serve_address(&rack, "192.0.2.5/24");
+    // A cable just plugged in loses the first packets, here as in life.
+    node.run("ip link set eth0 up");
+    rack.wait_until_up("port0");
     let error = node.up(&["ip=192.0.2.5:::24::eth0:none"], PATIENCE).expect_err("it is taken");
     assert_eq!(error.to_string(), "192.0.2.5 on eth0 is in use by 02:00:00:00:00:66");
     assert!(matches!(error, NetError::Conflict { .. }));

@@ -74,6 +74,15 @@ impl Namespace {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Waits until the kernel surely sends and receives over `interface`.
+    pub(super) fn wait_until_up(&self, interface: &str) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while !self.run(&format!("ip link show {interface}")).contains("state UP") {
+            assert!(Instant::now() < until, "{interface} never came up");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Lays a cable between `name` here and `peer` in `other`; both ends are down.
     pub(super) fn cable(&self, name: &str, other: &Self, peer: &str) {
         let path = format!("/proc/{}/fd/{}", std::process::id(), other.0.as_raw_fd());
