@@ -8,6 +8,7 @@ use crate::failure::{Failure, OrFail, Stage, chain};
 use crate::net::{self, How, NetConfig, NetError, Up};
 use crate::wire::Message;
 use crate::{handover, image, kmsg, overlay, sys};
+use flist::fuse::Mounted;
 use rustix::mm::MlockAllFlags;
 use std::fs::{self, File};
 use std::io;
@@ -29,15 +30,18 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match serve(&mut pid_1) {
-        Ok(()) => ExitCode::SUCCESS,
+    let (mounted, up) = match serve(&mut pid_1) {
+        Ok(serving) => serving,
         Err(failure) => {
             if let Err(e) = Message::Failed(failure).send(&mut pid_1) {
                 log::error!("PID 1 does not listen: {e}");
             }
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
-    }
+    };
+    // PID 1 becomes another program and listens no more.
+    drop(pid_1);
+    live(mounted, up)
 }
 
 /// Makes the process one that nothing on the booted system ends by chance. Returns the pipe to
@@ -58,8 +62,8 @@ fn prepare() -> io::Result<File> {
     Ok(pipe)
 }
 
-/// Network, image, mount, then the long life. `Ok` means that the root is gone.
-fn serve(pid_1: &mut File) -> Result<(), Failure> {
+/// Network, image, mount. All that may fail fails here, where PID 1 can still tell.
+fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
     let sources =
         Sources::of_this_boot().or_fail(Stage::Configuration, "read what is asked for", "")?;
     let (config, _told_by_pid_1) =
@@ -78,11 +82,31 @@ fn serve(pid_1: &mut File) -> Result<(), Failure> {
 
     lock_memory();
     stages.send(&Message::Ready(handover::files(&up, std::process::id())))?;
-    keep_lease(up).or_fail(Stage::Network, "keep the lease", "")?;
-    if let Err(e) = mounted.wait() {
-        log::error!("the root is gone: {e}");
+    Ok((mounted, up))
+}
+
+/// The rest of the node's life: keeps the lease until the root is gone.
+fn live(mounted: Mounted, up: Up) -> ExitCode {
+    if let Err(e) = thread::Builder::new().name("lease".to_owned()).spawn(|| keep_lease(up)) {
+        log::error!("the lease is not renewed: {e}");
     }
-    Ok(())
+    match mounted.wait() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            log::error!("the root is gone: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn keep_lease(up: Up) {
+    let changed = &mut |up: &Up| {
+        log::info!("the lease changed: {}", address(up));
+        if let Err(e) = fs::write(RESOLV_CONF, net::resolv_conf(up)) {
+            log::warn!("{RESOLV_CONF}: {e}");
+        }
+    };
+    net::keep(up, &|line| log::info!("{line}"), changed);
 }
 
 /// `failure` with what is known of the network before all that was tried on it.
@@ -120,21 +144,6 @@ fn lock_memory() {
     if let Err(e) = rustix::mm::mlockall(flags) {
         log::warn!("the root daemon's memory is not locked: {e}");
     }
-}
-
-/// Renews the lease for the node's life, on a thread of its own.
-fn keep_lease(up: Up) -> io::Result<()> {
-    let keep = move || {
-        let changed = &mut |up: &Up| {
-            log::info!("the lease changed: {}", address(up));
-            if let Err(e) = fs::write(RESOLV_CONF, net::resolv_conf(up)) {
-                log::warn!("{RESOLV_CONF}: {e}");
-            }
-        };
-        net::keep(up, &|line| log::info!("{line}"), changed);
-    };
-    thread::Builder::new().name("lease".to_owned()).spawn(keep)?;
-    Ok(())
 }
 
 /// Tells PID 1 how long each stage took.

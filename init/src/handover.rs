@@ -3,12 +3,15 @@
 //! [`files`] is pure and runs in the root daemon, which knows the network; [`write`] runs in PID 1,
 //! which may touch the root.
 
+mod ifupdown;
+
 use crate::failure::{Failure, OrFail, Stage};
 use crate::net::{self, Up};
 use crate::wire::GivenFile;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 /// Where every resolver looks for DNS servers.
@@ -20,15 +23,19 @@ pub(crate) fn files(up: &Up, pid: u32) -> Vec<GivenFile> {
     let mut files = vec![
         file(format!("/run/systemd/network/05-zimg-{name}.network"), networkd(up)),
         file("/run/NetworkManager/conf.d/05-zimg.conf".to_owned(), network_manager(up)),
-        file("/run/network/ifstate".to_owned(), format!("{name}={name}\n")),
-        file("/etc/network/interfaces.d/zimg".to_owned(), format!("no-auto-down {name}\n")),
         file(format!("/run/net-{name}.conf"), klibc(up)),
         file("/run/sendsigs.omit.d/zimg".to_owned(), format!("{pid}\n")),
     ];
+    files.extend(ifupdown::files(up));
     if !up.dns.is_empty() {
         files.push(file(RESOLV_CONF.to_owned(), net::resolv_conf(up)));
     }
     files
+}
+
+/// A file is a program if it begins as one.
+fn is_program(text: &str) -> bool {
+    text.starts_with("#!")
 }
 
 fn file(path: String, text: String) -> GivenFile {
@@ -129,12 +136,18 @@ fn write_one(file: &GivenFile, root: &Path) -> io::Result<()> {
     if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink()) {
         fs::remove_file(&path)?;
     }
-    fs::write(path, &file.text)
+    put(&path, &file.text)
 }
 
 fn write_with_parents(path: &Path, text: &str) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    fs::write(path, text)
+    put(path, text)
+}
+
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
+    let mode = if is_program(text) { 0o755 } else { 0o644 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// Where `path` of `root` points, if it is a link into `/run` (systemd-resolved's way).

@@ -19,6 +19,9 @@ const HOME: &str = "/run/initramfs";
 /// Where systemd-shutdown leaves the root it came from.
 const OLD_ROOT: &str = "/oldroot";
 
+/// File systems that exist in memory only.
+const MEMORY: [&[u8]; 5] = [b"devtmpfs", b"tmpfs", b"ramfs", b"proc", b"sysfs"];
+
 /// How often mounts that are busy are tried again, and how long between.
 const ROUNDS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
@@ -65,34 +68,59 @@ fn command(verb: Option<&OsStr>) -> RebootCommand {
     }
 }
 
+/// A mount that is left.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    point: PathBuf,
+    kind: Vec<u8>,
+}
+
+impl Left {
+    /// Whether there is nothing on it that could be lost. This process and the root daemon have
+    /// files of such open, so they stay busy.
+    fn is_memory(&self) -> bool {
+        MEMORY.contains(&self.kind.as_slice())
+    }
+}
+
 /// Unmounts everything below the old root, deepest first; what stays busy is detached.
 fn unmount_all() {
-    for round in 0..ROUNDS {
+    for round in 1..=ROUNDS {
         let text = fs::read("/proc/self/mountinfo").unwrap_or_default();
         let mounts = below(&text, Path::new(OLD_ROOT));
         if mounts.is_empty() {
             return;
         }
-        let last = round + 1 == ROUNDS;
-        let flags = if last { UnmountFlags::DETACH } else { UnmountFlags::empty() };
         for mount in &mounts {
-            match unmount(mount, flags) {
+            let last = round == ROUNDS;
+            let detach = last || mount.is_memory();
+            let flags = if detach { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+            match unmount(&mount.point, flags) {
+                Ok(()) if last => log::warn!("{} was still in use", mount.point.display()),
                 Ok(()) => {}
-                Err(e) if last => log::warn!("{}: {e}", mount.display()),
-                Err(e) => log::debug!("{}: {e}", mount.display()),
+                Err(e) => log::debug!("{}: {e}", mount.point.display()),
             }
         }
         thread::sleep(PAUSE);
     }
 }
 
-/// The mount points at and below `dir`, the last mounted first.
-fn below(mountinfo: &[u8], dir: &Path) -> Vec<PathBuf> {
+/// The mounts at and below `dir`, the deepest first, and of several in one place the last.
+fn below(mountinfo: &[u8], dir: &Path) -> Vec<Left> {
     let lines = mountinfo.split(|b| *b == b'\n');
-    let points = lines.filter_map(|line| line.split(|b| *b == b' ').nth(4)).map(unescape);
-    let mut mounts: Vec<PathBuf> = points.filter(|point| point.starts_with(dir)).collect();
+    let mut mounts: Vec<Left> =
+        lines.filter_map(left).filter(|left| left.point.starts_with(dir)).collect();
     mounts.reverse();
+    mounts.sort_by_key(|left| std::cmp::Reverse(left.point.components().count()));
     mounts
+}
+
+/// Reads `31 30 0:31 / /mount/point options optional-fields - kind source options`.
+fn left(line: &[u8]) -> Option<Left> {
+    let mut fields = line.split(|b| *b == b' ');
+    let point = unescape(fields.nth(4)?);
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    Some(Left { point, kind: kind.to_owned() })
 }
 
 /// Undoes the kernel's `\040` for a space, and the like.
@@ -122,8 +150,9 @@ mod tests {
 
     const MOUNTINFO: &[u8] = b"\
 22 1 0:20 / / rw - tmpfs tmpfs rw
+23 30 0:21 / /oldroot/proc rw - proc proc rw
 30 22 0:30 / /oldroot rw - overlay zimg rw
-31 30 0:31 / /oldroot/mnt/a\\040b rw - ext4 /dev/vda rw
+31 30 0:31 / /oldroot/mnt/a\\040b rw shared:7 master:3 - ext4 /dev/vda rw
 32 22 0:32 / /oldrooted rw - tmpfs tmpfs rw
 33 22 0:5 / /dev rw - devtmpfs devtmpfs rw
 ";
@@ -131,7 +160,10 @@ mod tests {
     #[test]
     fn mounts_below_the_old_root_deepest_first() {
         let mounts = below(MOUNTINFO, Path::new(OLD_ROOT));
-        assert_eq!(mounts, [Path::new("/oldroot/mnt/a b"), Path::new("/oldroot")]);
+        let points: Vec<&str> = mounts.iter().filter_map(|left| left.point.to_str()).collect();
+        assert_eq!(points, ["/oldroot/mnt/a b", "/oldroot/proc", "/oldroot"]);
+        let memory: Vec<bool> = mounts.iter().map(Left::is_memory).collect();
+        assert_eq!(memory, [false, true, false]);
     }
 
     #[test]
