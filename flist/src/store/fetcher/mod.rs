@@ -6,6 +6,8 @@
 //! What fails is put back with a time to try again, so that no thread sleeps on it.
 
 mod lookahead;
+mod merge;
+mod receive;
 mod request;
 mod state;
 mod stats;

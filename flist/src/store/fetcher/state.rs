@@ -2,12 +2,12 @@
 //! chunks wanted and by whom, in which order to get them, and what to try again when.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::FetchOptions;
 use super::lookahead::Lookahead;
+use super::merge::merge;
 use super::request::Waiter;
 use crate::chunk::{Chunk, Stored};
 use crate::id::ChunkId;
@@ -72,6 +72,9 @@ pub(super) enum Wanted {
     New,
 }
 
+/// Most chunks queued to be fetched ahead of readers.
+const AHEAD: usize = 256;
+
 impl State {
     pub(super) fn new(options: &FetchOptions) -> Self {
         Self {
@@ -116,6 +119,7 @@ impl State {
     /// A reader may want this chunk soon. Returns whether it has to be fetched.
     pub(super) fn want_ahead(&mut self, chunk: &Chunk, number: u32) -> bool {
         if self.ahead_most == 0
+            || self.ahead.len() >= AHEAD
             || self.cache.contains(&chunk.id)
             || self.flights.contains_key(&chunk.id)
         {
@@ -283,38 +287,4 @@ impl State {
 
 fn in_table(chunks: &[Chunk], number: u32, test: impl FnOnce(&Chunk) -> bool) -> bool {
     chunks.get(number as usize).is_some_and(test)
-}
-
-/// Whether `b` begins where `a` ends, in the same pack.
-pub(super) fn adjacent(chunks: &[Chunk], a: u32, b: u32) -> bool {
-    match (chunks.get(a as usize), chunks.get(b as usize)) {
-        (Some(a), Some(b)) => a.pack == b.pack && a.range().end == b.offset,
-        _ => false,
-    }
-}
-
-/// The longest run of chunks around `number` that are `wanted`, adjacent in their pack, and
-/// together no longer than `most` as stored. Grows forwards first.
-pub(super) fn merge(
-    chunks: &[Chunk],
-    number: u32,
-    most: u64,
-    wanted: impl Fn(u32) -> bool,
-) -> Range<u32> {
-    let len = |n: u32| chunks.get(n as usize).map_or(0, |c| u64::from(c.stored_len));
-    let (mut run, mut bytes) = (number..number.saturating_add(1), len(number));
-    while adjacent(chunks, run.end - 1, run.end) && wanted(run.end) && bytes + len(run.end) <= most
-    {
-        bytes += len(run.end);
-        run.end += 1;
-    }
-    while run.start > 0
-        && adjacent(chunks, run.start - 1, run.start)
-        && wanted(run.start - 1)
-        && bytes + len(run.start - 1) <= most
-    {
-        run.start -= 1;
-        bytes += len(run.start);
-    }
-    run
 }

@@ -1,17 +1,16 @@
-//! What the threads of a fetcher do: ask one mirror after another, verify what comes, tell who
-//! waits, and decide what happens to that which did not come.
+//! What the threads of a fetcher do: ask one mirror after another, and decide what happens to
+//! that which did not come.
 
-use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::state::{Next, Run, adjacent};
+use super::merge::adjacent;
+use super::receive::Answer;
+use super::state::{Next, Run};
 use super::{FetchError, Patience, Shared};
-use crate::chunk::{Chunk, Corrupt};
-use crate::image::Pack;
-use crate::store::{Body, Store, StoreError, skip};
+use crate::chunk::Corrupt;
+use crate::store::{Store, StoreError};
 
 /// How asking all mirrors went.
 #[derive(Default)]
@@ -105,128 +104,14 @@ impl Shared {
     ) -> Result<(), StoreError> {
         let wanted = chunks.clone();
         for group in wanted.chunk_by(|a, b| adjacent(self.image.chunks(), *a, *b)) {
-            let Some((pack, number, span)) = self.span(group) else { continue };
-            let mut body = store.open(pack, span.clone())?;
-            self.counters.requests.add(1);
-            let mut come = HashSet::new();
-            let result = if body.remaining() == span {
-                self.receive(store, &mut *body, group, &mut come, round)
-            } else {
-                self.receive_whole(store, &mut *body, number, group, &mut come, round)
-            };
-            chunks.retain(|n| !come.contains(n));
+            let mut answer = Answer::default();
+            let result = self.receive(store, group, &mut answer);
+            chunks.retain(|n| !answer.come.contains(n));
+            round.corrupt = answer.corrupt.or(round.corrupt.take());
+            round.on_its_way |= answer.on_its_way;
             result?;
         }
         Ok(())
-    }
-
-    /// Where a group of adjacent chunks lies.
-    fn span(&self, group: &[u32]) -> Option<(&Pack, u32, Range<u64>)> {
-        let first = self.chunk(*group.first()?)?;
-        let last = self.chunk(*group.last()?)?;
-        Some((self.image.pack_of(first)?, first.pack, first.offset..last.range().end))
-    }
-
-    /// Takes in the chunks `numbers`, in the order in which they lie in the pack.
-    fn receive(
-        &self,
-        store: &dyn Store,
-        body: &mut dyn Body,
-        numbers: &[u32],
-        come: &mut HashSet<u32>,
-        round: &mut Round,
-    ) -> Result<(), StoreError> {
-        for &number in numbers {
-            let Some(chunk) = self.chunk(number) else { continue };
-            skip(body, chunk.offset)?;
-            let bytes = body.read(u64::from(chunk.stored_len))?;
-            match chunk.verify(bytes) {
-                Ok(stored) => {
-                    come.insert(number);
-                    self.deliver(chunk, stored);
-                }
-                Err(corrupt) => {
-                    self.counters.corrupt.add(1);
-                    let pack = self.image.pack_of(chunk).map(|p| p.id.to_string());
-                    let pack = pack.unwrap_or_default();
-                    log::warn!("{}: wrong bytes in pack {pack}: {corrupt}", store.name());
-                    round.corrupt = Some(corrupt);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes in a pack that a store sends from its beginning, as it does not know ranges: all of
-    /// it where the cache can hold it, else up to what is wanted. One thread at a time does so.
-    fn receive_whole(
-        &self,
-        store: &dyn Store,
-        body: &mut dyn Body,
-        pack: u32,
-        group: &[u32],
-        come: &mut HashSet<u32>,
-        round: &mut Round,
-    ) -> Result<(), StoreError> {
-        {
-            let mut state = self.lock();
-            if body.remaining().end > state.cache.limit() {
-                drop(state);
-                return self.receive(store, body, group, come, round);
-            }
-            // Another thread may have taken it in since this one asked.
-            let here = |n: &&u32| self.chunk(**n).is_some_and(|c| !state.is_wanted(&c.id));
-            come.extend(group.iter().filter(here));
-            if come.len() == group.len() {
-                return Ok(());
-            }
-            if !state.whole.insert(pack) {
-                round.on_its_way = true;
-                return Ok(());
-            }
-        }
-        let all = self.all_with(pack, group);
-        let result = self.receive(store, body, &all, come, round);
-        self.lock().whole.remove(&pack);
-        result
-    }
-
-    /// The chunks of a pack in the order in which they lie in it, those of `group` in any case.
-    /// Where others overlap, as in no image that a builder makes, one of them is left out.
-    fn all_with(&self, pack: u32, group: &[u32]) -> Vec<u32> {
-        let span = self.span(group).map(|(_, _, span)| span).unwrap_or_default();
-        let numbered = (0_u32..).zip(self.image.chunks()).filter(|(_, c)| c.pack == pack);
-        let mut all: Vec<_> = numbered
-            .map(|(n, c)| (c.range(), n))
-            .filter(|(r, n)| group.contains(n) || r.end <= span.start || r.start >= span.end)
-            .collect();
-        all.sort_by_key(|(range, _)| range.start);
-        let mut end = 0;
-        all.retain(|(range, _)| {
-            let apart = range.start >= end;
-            end = if apart { range.end } else { end };
-            apart
-        });
-        all.into_iter().map(|(_, number)| number).collect()
-    }
-
-    /// A verified chunk is here: into the cache with it, and to all who wait.
-    fn deliver(&self, chunk: &Chunk, stored: crate::chunk::Stored) {
-        self.counters.chunks.add(1);
-        self.counters.bytes.add(u64::from(chunk.stored_len));
-        let stored = Arc::new(stored);
-        let waiters = {
-            let mut state = self.lock();
-            if state.hurry(Instant::now()) {
-                self.work.notify_all();
-            }
-            state.arrived(chunk.id, &stored)
-        };
-        for waiter in waiters {
-            if let Some(complete) = waiter.request.fill(waiter.slot, &stored) {
-                complete();
-            }
-        }
     }
 
     /// Some chunks of a run that readers wait for did not come.

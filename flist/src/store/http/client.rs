@@ -192,6 +192,8 @@ fn agent(options: &ClientOptions, tls: &TlsSetup, names: &Names) -> Agent {
         .max_redirects(options.redirects)
         .max_idle_connections(options.connections)
         .max_idle_connections_per_host(options.connections)
+        // Requests are short; a node may hold many connections.
+        .output_buffer_size(4 << 10)
         .max_idle_age(Duration::from_secs(55))
         .timeout_connect(Some(options.connect_timeout))
         .timeout_per_read(Some(options.stall_timeout))

@@ -14,8 +14,9 @@ use super::super::client::{Client, ClientError, ClientOptions};
 use super::super::{Http, Store};
 use crate::id::PackId;
 use crate::image::Pack;
+use crate::store::testing::Fixture;
 use crate::store::testserver::Server;
-use crate::store::{StoreError, Unreachable};
+use crate::store::{FetchOptions, Fetcher, StoreError, Unreachable};
 
 const BYTES: &[u8] = b"the bytes of a pack";
 
@@ -84,6 +85,23 @@ fn a_private_ca_that_is_given() {
     let bundle = format!("{}# Comment\n{}", self::ca("another").pem(), ca.pem());
     assert_eq!(fetch(&server, &bundle).unwrap(), b"bytes");
     assert!(server.asked().iter().all(|a| a.connection == 0));
+}
+
+#[test]
+fn a_thread_that_fetches_has_stack_enough_for_tls() {
+    let ca = ca("ours");
+    let server = server(&ca, "127.0.0.1", |_| {});
+    let fixture = Fixture::new(1, 8, 300_000);
+    for (id, bytes) in &fixture.packs {
+        server.put(&format!("/packs/{id}"), bytes.clone());
+    }
+    let options = ClientOptions { ca_pem: ca.pem().into(), ..ClientOptions::default() };
+    let url = server.url("/").replace("http://", "https://");
+    let store: Arc<dyn Store> = Arc::new(Http::new(Client::new(options).unwrap(), url));
+    let image = Arc::clone(&fixture.image);
+    let fetcher = Fetcher::new(image, store.into(), FetchOptions::default()).unwrap();
+    let all = [7, 6, 5, 4, 3, 2, 1, 0];
+    fixture.check(&all, &fetcher.wait(&all).unwrap());
 }
 
 #[test]
