@@ -25,13 +25,21 @@ pub(super) struct Guard {
     settle: Duration,
     /// When to put back what was lost.
     due: Option<Instant>,
+    /// Whether something surely was: so much may have happened that it can't be told.
+    is_certain: bool,
     restored: Option<Instant>,
 }
 
 impl Guard {
     /// Watches from here on.
     pub(super) fn open() -> Result<Self, Errno> {
-        Ok(Self { losses: Losses::open()?, settle: SETTLE, due: None, restored: None })
+        Ok(Self {
+            losses: Losses::open()?,
+            settle: SETTLE,
+            due: None,
+            is_certain: false,
+            restored: None,
+        })
     }
 
     /// When [`Self::restore`] has something to do.
@@ -42,8 +50,9 @@ impl Guard {
     /// Reads what was lost, and whether any of it belongs to `up`.
     pub(super) fn hear(&mut self, up: &Up, now: Instant) -> Result<(), Errno> {
         let losses = self.losses.read()?;
-        let hit = losses.is_none_or(|all| all.iter().any(|loss| concerns(*loss, up)));
-        if !hit || self.due.is_some() {
+        let hit = losses.as_ref().map(|all| all.iter().any(|loss| concerns(*loss, up)));
+        self.is_certain |= hit == Some(true);
+        if hit == Some(false) || self.due.is_some() {
             return Ok(());
         }
         let quiet = self.restored.is_none_or(|last| now.saturating_duration_since(last) > PEACE);
@@ -64,13 +73,26 @@ impl Guard {
         }
         // Should it fail, it is tried again.
         self.due = Some(now + SETTLE_MAX);
-        let refused = |error| Refused { what: format!("raising {}", up.interface), error };
+        let name = &up.interface;
+        let refused = |error| Refused { what: format!("raising {name}"), error };
         let mut netlink = Netlink::open().map_err(refused)?;
-        netlink.set_up(up.index).map_err(refused)?;
-        apply(&mut netlink, up, up.mtu, log)?;
+        let links = netlink.links().map_err(refused)?;
+        let link = links.iter().find(|link| link.index == up.index);
+        let is_taken_over = link.ok_or(refused(Errno::NODEV))?.enslaved;
+        if !is_taken_over {
+            netlink.set_up(up.index).map_err(refused)?;
+            apply(&mut netlink, up, up.mtu, log)?;
+        }
         self.due = None;
         self.restored = Some(now);
-        log(&format!("{}: the root's address was taken away; it is back", up.interface));
+        if std::mem::take(&mut self.is_certain) {
+            let what = if is_taken_over {
+                "the system has made it part of another link, which has the address now"
+            } else {
+                "the root's address was taken away; it is back"
+            };
+            log(&format!("{name}: {what}"));
+        }
         Ok(())
     }
 }

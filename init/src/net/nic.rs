@@ -32,6 +32,8 @@ pub(super) struct Nic {
     note: Option<String>,
     /// The last address that turned out to be another's, and whose.
     conflict: Option<(Ipv4Addr, Mac)>,
+    /// What the kernel refused last.
+    error: Option<Errno>,
 }
 
 impl Nic {
@@ -47,6 +49,7 @@ impl Nic {
             sent_before: 0,
             note: None,
             conflict: None,
+            error: None,
         }
     }
 
@@ -78,6 +81,11 @@ impl Nic {
     /// The last address that turned out to be another's, and whose.
     pub(super) fn conflict(&self) -> Option<(Ipv4Addr, Mac)> {
         self.conflict
+    }
+
+    /// What the kernel refused last.
+    pub(super) fn error(&self) -> Option<Errno> {
+        self.error
     }
 
     /// The DHCP messages it has sent.
@@ -157,6 +165,7 @@ impl Nic {
     /// Gives up what is under way, because of `error`.
     pub(super) fn fail(&mut self, error: Errno) {
         self.note = Some(error.to_string());
+        self.error = Some(error);
         self.stop();
     }
 

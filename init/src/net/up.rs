@@ -232,8 +232,14 @@ impl<'a> Attempt<'a> {
             return NetError::Conflict { interface, address, holder, nics };
         }
         let asked: Vec<&&Nic> = candidates.iter().filter(|nic| nic.sent() > 0).collect();
-        if asked.is_empty() {
+        let refused = |nic: &&Nic| Some((nic.name().clone(), nic.error()?));
+        if asked.is_empty() && !candidates.iter().any(|nic| nic.is_ready()) {
             return NetError::NoCarrier { waited, nics };
+        }
+        if asked.is_empty()
+            && let Some((name, error)) = candidates.iter().find_map(refused)
+        {
+            return NetError::Kernel { what: format!("asking on {name}"), error, nics };
         }
         let interfaces: Vec<IfName> = asked.iter().map(|nic| nic.name().clone()).collect();
         let since = asked.iter().filter_map(|nic| nic.asking_since()).min();

@@ -178,6 +178,22 @@ fn an_address_of_the_command_line_is_put_back_too() {
 }
 
 #[test]
+fn a_link_that_becomes_part_of_a_bridge_is_left_to_it() {
+    let (node, rack) = rack();
+    super::world::serve_address(&rack, "192.0.2.1/24");
+    let up = node.up(&["ip=192.0.2.5::192.0.2.1:24"], PATIENCE).expect("a network");
+    let (said, _changed) = keep(&node, up.clone());
+    node.run("ip link add name br0 type bridge");
+    node.run("ip link set br0 up");
+    node.run("ip link set eth0 master br0");
+    node.run("ip address add 192.0.2.5/24 dev br0");
+    node.run("ip address del 192.0.2.5/24 dev eth0");
+    wait_for(&said, "part of another link");
+    assert!(!has_address(&node, &up));
+    node.run("ping -c1 -W5 192.0.2.1");
+}
+
+#[test]
 fn what_the_booted_system_adds_and_removes_of_its_own_is_its_affair() {
     let (node, rack) = rack();
     super::world::serve_address(&rack, "192.0.2.1/24");

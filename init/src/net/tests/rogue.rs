@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use dhcproto::v4::{DhcpOption, Message, MessageType};
 
 use super::world::{Namespace, rack, serve_address};
-use crate::net::dhcp::oracle;
+use crate::net::dhcp::{frame, oracle};
 use crate::net::link::Mac;
+use crate::net::netlink::Netlink;
+use crate::net::socket::PacketSocket;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const NODE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
@@ -157,4 +159,28 @@ fn a_server_that_never_confirms_is_told_of() {
     let error = node.up(&[], Duration::from_secs(2)).expect_err("never confirmed");
     let outcome = &error.nics()[0].outcome;
     assert!(outcome.ends_with("192.0.2.1 offered 192.0.2.9, but did not confirm it"), "{outcome}");
+}
+
+#[test]
+fn only_what_is_for_a_dhcp_client_reaches_the_socket() {
+    let (node, rack) = rack();
+    serve_address(&rack, "192.0.2.1/24");
+    node.run("ip address add 192.0.2.9/24 dev eth0");
+    node.run("ip link set eth0 up");
+    rack.wait_until_up("port0");
+    let links = node.enter(|| Netlink::open().and_then(|mut netlink| netlink.links()));
+    let links = links.expect("links");
+    let eth0 = links.iter().find(|link| link.name.to_string() == "eth0").expect("eth0");
+    let socket = node.enter(|| PacketSocket::dhcp(eth0.index)).expect("a socket");
+    let sender = rack.enter(|| UdpSocket::bind("192.0.2.1:67")).expect("port 67");
+    for (port, text) in [(67, "server"), (9999, "other"), (68, "client"), (69, "last")] {
+        sender.send_to(text.as_bytes(), (NODE, port)).expect("sent");
+    }
+    // A long one comes in fragments; only the first has ports, and it is too long for DHCP.
+    sender.send_to(&[68; 4000], (NODE, 9999)).expect("sent");
+    node.run("ping -c1 -W2 192.0.2.1");
+    let heard = socket.receive().expect("packets");
+    let messages: Vec<_> = heard.iter().filter_map(|packet| frame::unwrap(packet)).collect();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(messages, [(SERVER, &b"client"[..])]);
 }
