@@ -133,7 +133,7 @@ fn what_is_not_there_or_no_flist() -> Result {
     shop.refuses(&["build", "/dev/null", "b.flist"], 1, &["/dev/null"])?;
     shop.refuses(&["cat", "a.flist", "/etc/shadow"], 1, &["/etc/shadow"])?;
     shop.refuses(&["cat", "a.flist", "/etc"], 1, &["directory"])?;
-    shop.refuses(&["inspect", "tree/etc/motd"], 1, &["tree/etc/motd", "not an flist"])?;
+    shop.refuses(&["inspect", "tree/etc/motd"], 1, &["tree/etc/motd", "no flist"])?;
     shop.refuses(&["inspect", "tree"], 1, &["tree"])?;
     shop.refuses(&["unpack", "a.flist", "tree"], 1, &["tree", "not empty"])?;
     shop.refuses(&["mount", "a.flist", "nowhere"], 1, &["nowhere"])?;
@@ -150,7 +150,7 @@ fn damaged_flists() -> Result {
     let good = fs::read(shop.path("a.flist"))?;
     let write = |name: &str, bytes: &[u8]| fs::write(shop.path(name), bytes);
     write("short.flist", &good[..good.len() - 1])?;
-    shop.refuses(&["ls", "short.flist"], 1, &["short.flist", "truncated"])?;
+    shop.refuses(&["ls", "short.flist"], 1, &["short.flist", "cut short"])?;
     write("long.flist", &[good.as_slice(), b"x"].concat())?;
     shop.refuses(&["ls", "long.flist"], 1, &["long.flist"])?;
     let mut later = good.clone();
@@ -158,7 +158,7 @@ fn damaged_flists() -> Result {
     write("later.flist", &later)?;
     shop.refuses(&["ls", "later.flist"], 1, &["later.flist", "version 9", "version 1"])?;
     write("page.flist", b"<!DOCTYPE html><html><body>404</body></html>")?;
-    shop.refuses(&["ls", "page.flist"], 1, &["page.flist", "web page"])?;
+    shop.refuses(&["ls", "page.flist"], 1, &["page.flist", "HTML page"])?;
     write("empty.flist", b"")?;
     shop.refuses(&["ls", "empty.flist"], 1, &["empty.flist", "empty"])?;
     // A byte in each region: header, section table, every section.
@@ -207,7 +207,7 @@ fn servers_that_fail() -> Result {
     let url = server.url("a.flist");
     assert!(shop.zimg(&["inspect", &url])?.status.success(), "the control");
     server.fail("", Fault::WebPage);
-    shop.refuses(&["inspect", &url], 1, &["a.flist", "web page"])?;
+    shop.refuses(&["inspect", &url], 1, &["a.flist", "HTML page"])?;
     server.heal();
     server.fail("", Fault::Status(503));
     shop.refuses(&["inspect", &url], 3, &["a.flist", "503"])?;

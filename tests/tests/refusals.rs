@@ -122,5 +122,5 @@ fn web_page_instead_of_an_flist() -> Result {
     let _server = Server::start(folder.path(), "127.0.0.1:8080")?;
     let hash = flist::id::RootHash::of(b"another");
     let arguments = format!("zimg.url=http://10.0.2.2:8080/page.flist zimg.hash={hash}");
-    refused(&format!("{arguments} zimg.timeout=10"), &["web page", "page.flist"])
+    refused(&format!("{arguments} zimg.timeout=10"), &["HTML page", "page.flist"])
 }

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::io;
 
+use flist::build::BuildError;
 use flist::fs::FsError;
 use flist::store::{FetchError, LoadError, StoreError};
 
@@ -31,7 +32,7 @@ pub(crate) fn verdict(error: &anyhow::Error) -> (u8, Option<String>) {
         if let Some(Silent(status)) = cause.downcast_ref() {
             return (*status, None);
         }
-        if cause.is::<Usage>() {
+        if cause.is::<Usage>() || cause.downcast_ref().is_some_and(is_wrong_option) {
             return (USAGE, said);
         }
         if store_error(cause).is_some_and(out_of_reach) {
@@ -44,6 +45,11 @@ pub(crate) fn verdict(error: &anyhow::Error) -> (u8, Option<String>) {
         }
     }
     (BAD, said)
+}
+
+/// Whether a build was refused for an option's value.
+fn is_wrong_option(error: &BuildError) -> bool {
+    matches!(error, BuildError::Level(_) | BuildError::ReservedKey(_))
 }
 
 /// The store's error in `cause`, if it is one.

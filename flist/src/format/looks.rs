@@ -78,7 +78,12 @@ impl fmt::Display for Looks {
             Self::TextDamage => f.write_str(
                 "it was one, but has been changed as if it were text; copy it as binary",
             ),
-            Self::Unknown(start) => write!(f, "it begins with \"{}\"", start.escape_ascii()),
+            Self::Unknown(start) => {
+                // A file may be shorter than this.
+                let shown = start.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+                let shown = start.get(..shown).unwrap_or(start);
+                write!(f, "it begins with \"{}\"", shown.escape_ascii())
+            }
         }
     }
 }
@@ -104,6 +109,7 @@ mod tests {
             (b"\xc2\x93flist\r\n", "binary"),
             (b"\xef\xbf\xbdflist\r\n", "binary"),
             (b"nothing known", "begins with \"nothing \""),
+            (b"short", "begins with \"short\""),
         ];
         for (bytes, word) in cases {
             let text = looks(bytes).to_string();
