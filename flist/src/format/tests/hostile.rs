@@ -176,11 +176,11 @@ const FRAMES: &[Change] = &[
     ("lengths-differ", |f| put(f, row(0) + 24, &[1]), "section 'imod': it is not compressed, yet its two lengths differ"),
     ("section-too-long", |f| { put(f, row(0) + 4, &[1]); put(f, row(0) + 24, &[0xff; 4]) }, "section 'imod': it is too long"),
     ("sections-together-too-long", |f| for n in 0..25 {
-        // 128 MiB each.
-        let wide = [7, 8, 9, 10, 11, 14, 16, 20, 21, 24].contains(&n);
+        // Each as long as may be.
+        let tag: [u8; 4] = f[row(n)..row(n) + 4].try_into().unwrap();
         put(f, row(n) + 4, &[1]);
-        put(f, row(n) + 24, if wide { &[0, 0, 0, 8] } else { &[0, 0, 0, 2] });
-    }, "is too long"),
+        put(f, row(n) + 24, &sections::find(Tag(tag)).unwrap().max_len.to_le_bytes());
+    }, "header: the sections together are too long"),
     ("no-zstd-frame", |f| put(f, row(0) + 4, &[1]), "section 'imod': it is no sound zstd frame"),
     ("section-flag-bit-2", |f| put(f, row(0) + 4, &[4]), "does not know: flag bit 2 of section 'imod'"),
     ("section-flag-bit-31", |f| put(f, row(0) + 4, &[0, 0, 0, 0x80]), "flag bit 31 of section 'imod'"),
