@@ -110,8 +110,12 @@ impl Figures {
         let image = &opened.image;
         json!({
             "root_hash": opened.root_hash.to_string(),
-            "version": flist::format::VERSION,
+            "version": opened.layout.version,
             "flist_bytes": opened.flist_len,
+            "sections": opened.layout.sections.iter().map(|section| json!({
+                "tag": section.tag.to_string(), "meaning": section.meaning(),
+                "stored_bytes": section.stored_len, "bytes": section.len,
+            })).collect::<Vec<_>>(),
             "inodes": {
                 "all": image.inode_count(), "directories": self.directories, "files": self.files,
                 "symlinks": self.symlinks, "devices": self.devices, "fifos": self.fifos,
@@ -144,11 +148,16 @@ impl Figures {
             "flist",
             format!(
                 "version {}, {} ({})",
-                flist::format::VERSION,
+                opened.layout.version,
                 text::bytes(opened.flist_len),
                 one_in(opened.flist_len, self.data_bytes),
             ),
         )?;
+        for section in &opened.layout.sections {
+            let meaning = section.meaning().unwrap_or("of a later zimg, ignored");
+            let (tag, stored) = (section.tag, text::bytes(section.stored_len));
+            line("", format!("{tag} {stored:>9} of {:>9}  {meaning}", text::bytes(section.len)))?;
+        }
         line(
             "inodes",
             format!(

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Context;
+use flist::format::Layout;
 use flist::fs::Fs;
 use flist::id::RootHash;
 use flist::image::{Image, Ino};
@@ -24,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) root_hash: RootHash,
     /// Length of the flist in bytes.
     pub(crate) flist_len: u64,
+    /// The flist's header and section table.
+    pub(crate) layout: Layout,
     location: Location,
     client: Client,
 }
@@ -38,6 +41,7 @@ pub(crate) fn image(name: &str, hash: Option<RootHash>) -> anyhow::Result<Opened
         image: Arc::new(loaded.image),
         root_hash: loaded.root_hash,
         flist_len: loaded.len,
+        layout: loaded.layout,
         location,
         client,
     })

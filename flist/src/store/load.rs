@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Client, Fault, Location, StoreError, Unreachable};
-use crate::format::{self, FormatError, MAGIC};
+use crate::format::{self, FormatError, Layout};
 use crate::id::RootHash;
 use crate::image::Image;
 
@@ -62,6 +62,8 @@ pub struct Loaded {
     pub root_hash: RootHash,
     /// Length of the flist in bytes.
     pub len: u64,
+    /// Its header and section table.
+    pub layout: Layout,
     /// Which of the locations had it.
     pub location: Location,
     /// Rounds over all locations, this one included.
@@ -180,11 +182,14 @@ fn once(
     let bytes =
         fetch(client, location, options).map_err(|error| LoadError::Store { error, tries })?;
     let fetched = Instant::now();
-    let (image, root_hash) = open(&bytes, expected, &location.to_string())?;
+    let place = location.to_string();
+    let (image, root_hash) = open(&bytes, expected, &place)?;
+    let layout = Layout::read(&bytes).map_err(|error| LoadError::Format { place, error })?;
     Ok(Loaded {
         image,
         root_hash,
         len: bytes.len() as u64,
+        layout,
         location: location.clone(),
         tries,
         fetching: fetched.saturating_duration_since(start),
@@ -230,10 +235,10 @@ pub fn open(bytes: &[u8], expected: Expected, place: &str) -> Result<(Image, Roo
     if let Expected::Hash(want) = expected
         && want != got
     {
-        // A web page is no flist with a wrong hash. The decoder looks no further than the magic.
-        if !bytes.starts_with(&MAGIC)
-            && let Err(error) = format::decode(bytes)
-        {
+        // A web page is no flist with a wrong hash, nor is half an flist. The section table is the
+        // farthest that this looks into bytes nobody vouches for.
+        use FormatError::{NotAnFlist, Truncated};
+        if let Err(error @ (NotAnFlist(_) | Truncated { .. })) = Layout::read(bytes) {
             return Err(format(error));
         }
         return Err(LoadError::WrongHash { place: place.into(), want, got });

@@ -68,6 +68,16 @@ fn a_web_page_is_no_wrong_hash() {
 }
 
 #[test]
+fn half_an_flist_is_no_wrong_hash() {
+    let (server, mut bytes) = (Server::start(), flist());
+    let hash = RootHash::of(&bytes);
+    bytes.truncate(bytes.len() / 2);
+    server.put("/a.flist", bytes);
+    let error = from(&url(&server, "/a.flist"), Expected::Hash(hash)).unwrap_err();
+    assert!(error.to_string().contains("is cut short"), "{error}");
+}
+
+#[test]
 fn a_damaged_flist_without_a_hash() {
     let (server, mut bytes) = (Server::start(), flist());
     bytes.truncate(bytes.len() / 2);
