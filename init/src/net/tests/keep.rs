@@ -127,6 +127,9 @@ fn a_refused_lease_is_followed_to_the_new_one() {
     let routes = node.run("ip route");
     assert!(routes.contains("default via 192.0.2.1 dev eth0"), "{routes}");
     node.run("ping -c1 -W2 192.0.2.1");
+    thread::sleep(Duration::from_millis(500));
+    let own_doing: Vec<String> = said.try_iter().collect();
+    assert!(!own_doing.iter().any(|line| line.contains("taken away")), "{own_doing:?}");
 }
 
 #[test]

@@ -150,6 +150,20 @@ fn a_server_that_only_refuses_is_quoted() {
 }
 
 #[test]
+fn a_grant_of_another_address_than_the_one_offered_is_looked_at_too() {
+    let (node, rack) = rack();
+    let taken = Ipv4Addr::new(192, 0, 2, 66);
+    rack.run("ip address add 192.0.2.66/24 dev port0");
+    let mut requests = 0;
+    serve(&rack, move |heard| {
+        requests += u32::from(heard.opts().msg_type() == Some(MessageType::Request));
+        let is_first = heard.opts().msg_type() == Some(MessageType::Request) && requests == 1;
+        vec![proper(heard, SERVER, if is_first { taken } else { NODE })]
+    });
+    assert_eq!(node.up(&[], PATIENCE).expect("a network").ipv4(), Some(NODE));
+}
+
+#[test]
 fn a_server_that_never_confirms_is_told_of() {
     let (node, rack) = rack();
     serve(&rack, |heard| match heard.opts().msg_type() {
