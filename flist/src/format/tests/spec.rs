@@ -6,10 +6,10 @@ use crate::{chunk, id};
 
 const SPEC: &str = include_str!("../../../FORMAT.md");
 
-/// The cells of the tables' rows that begin with a name in backquotes, below `heading`.
+/// The cells of the rows that begin with a name in backquotes, from `heading` to the next one.
 fn rows(heading: &str) -> Vec<Vec<String>> {
     let (_, text) = SPEC.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
-    let text = text.split("\n## ").next().unwrap();
+    let text = text.split("\n##").next().unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
     rows.map(|row| row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect())
         .collect()
