@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use anyhow::Context;
 use tests::http_faults::{Fault, FaultyServer};
 use tests::{out, root};
 
@@ -46,7 +47,7 @@ impl Shop {
 
     fn pack(&self) -> anyhow::Result<PathBuf> {
         let mut packs = fs::read_dir(self.path("packs"))?;
-        Ok(packs.next().expect("a pack")?.path())
+        Ok(packs.next().context("no pack")??.path())
     }
 
     /// Every file below the folder, to see whether something was left behind.
@@ -223,7 +224,7 @@ fn unreadable_source_as_an_ordinary_user() -> Result {
     let shop = Shop::new()?;
     let secret = shop.path("tree/secret");
     fs::write(&secret, "x")?;
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0))?;
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000))?;
     fs::set_permissions(shop.dir.path(), fs::Permissions::from_mode(0o777))?;
     let zimg = out::built("zimg")?.canonicalize()?;
     let copy = shop.path("zimg");
