@@ -14,9 +14,11 @@ use super::response::{Body, Response, Status};
 use super::tree::{Found, Tree};
 use super::{date, page, percent, plan};
 
-/// How long a client may take.
+/// How many clients there may be, and how long one may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
+    /// Clients served at a time; some more are told to come again.
+    pub(super) clients: usize,
     /// For the first byte of a request.
     pub(super) idle: Duration,
     /// From the first byte of a head to its last.

@@ -15,9 +15,7 @@ use rustix::process::Resource;
 use super::connection::{Connection, Limits, Shared};
 use super::tree::Tree;
 
-/// Clients served at a time.
-const MAX_CLIENTS: usize = 4096;
-/// Clients beyond those, who are told to come again; more than these are hung up on.
+/// Clients beyond those served, who are told to come again; more than these are hung up on.
 const MAX_REFUSED: usize = 64;
 /// Two descriptors a client (its socket, its file), and some for all else.
 const SPARE_FILES: u64 = 64;
@@ -28,8 +26,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// After a failed accept, which is for want of some resource.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long clients may take in earnest.
+/// The limits in earnest.
 pub(super) const LIMITS: Limits = Limits {
+    clients: 4096,
     idle: Duration::from_secs(75),
     head: Duration::from_secs(10),
     stall: Duration::from_secs(30),
@@ -57,7 +56,7 @@ impl Server {
             listener,
             shared: Arc::new(shared),
             clients: Arc::default(),
-            max_clients: max_clients(),
+            max_clients: limits.clients.min(clients_by_files()),
         })
     }
 
@@ -117,7 +116,7 @@ impl Server {
 }
 
 /// Raises the limit of open files to what is allowed, and says how many clients that allows.
-fn max_clients() -> usize {
+fn clients_by_files() -> usize {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
@@ -126,7 +125,7 @@ fn max_clients() -> usize {
         }
     }
     let files = limit.current.unwrap_or(u64::MAX).saturating_sub(SPARE_FILES) / 2;
-    usize::try_from(files).unwrap_or(usize::MAX).clamp(1, MAX_CLIENTS)
+    usize::try_from(files).unwrap_or(usize::MAX).max(1)
 }
 
 fn complain(text: &str) {

@@ -14,6 +14,13 @@ use super::tree::Tree;
 
 const HEX: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
 
+const PATIENT: Limits = Limits {
+    clients: 1000,
+    idle: Duration::from_secs(20),
+    head: Duration::from_secs(20),
+    stall: Duration::from_secs(20),
+};
+
 /// A server of a directory with `a.flist` (1000 bytes), `packs/<HEX>` (8 MiB), `empty`, and
 /// `dir/inner`; beside the directory lies `secret`.
 struct Running {
@@ -29,8 +36,7 @@ fn pattern(len: usize) -> Vec<u8> {
 
 impl Running {
     fn start() -> Self {
-        let second = Duration::from_secs(1);
-        Self::with(Limits { idle: 20 * second, head: 20 * second, stall: 20 * second })
+        Self::with(PATIENT)
     }
 
     fn with(limits: Limits) -> Self {
@@ -355,8 +361,7 @@ fn bad_requests_are_told_and_hung_up_on() {
 #[test]
 fn slow_clients_block_nobody_and_are_hung_up_on() {
     let ms = Duration::from_millis;
-    let server =
-        Running::with(Limits { idle: ms(400), head: ms(400), stall: Duration::from_secs(20) });
+    let server = Running::with(Limits { idle: ms(400), head: ms(400), ..PATIENT });
     let mut dribbling: Vec<Client> = (0..20).map(|_| server.client()).collect();
     for client in &mut dribbling {
         client.send("GET / HT");
@@ -379,8 +384,7 @@ fn slow_clients_block_nobody_and_are_hung_up_on() {
 #[test]
 fn a_client_that_stalls_is_let_go() {
     let ms = Duration::from_millis;
-    let second = Duration::from_secs(1);
-    let server = Running::with(Limits { idle: second, head: second, stall: ms(300) });
+    let server = Running::with(Limits { stall: ms(300), ..PATIENT });
     let big = fs::File::create(server.dir.path().join("root/big")).unwrap();
     big.set_len(1 << 30).unwrap();
     let mut client = server.client();
@@ -410,6 +414,36 @@ fn two_hundred_clients_at_once() {
         for (i, client) in clients.iter_mut().enumerate().rev() {
             assert!(client.answer(false).body == bytes[i * 1000..i * 1000 + 40_000], "client {i}");
         }
+    }
+}
+
+#[test]
+fn too_many_are_told_to_come_again() {
+    let server = Running::with(Limits { clients: 3, ..PATIENT });
+    let mut served: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    for client in &mut served {
+        assert_eq!(client.ask("GET", "/dir/inner", "").status, 200);
+    }
+    let mut refused = server.client();
+    let answer = refused.ask("GET", "/dir/inner", "");
+    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
+    assert!(refused.is_closed());
+    // Beyond those who are told, nobody is listened to, and the others have their answers.
+    let crowd: Vec<Client> = (0..100).map(|_| server.client()).collect();
+    assert!(server.client().is_closed());
+    assert_eq!(served[0].ask("GET", "/dir/inner", "").body, b"inner");
+    drop((crowd, served));
+    let started = Instant::now();
+    let served_again = || {
+        let mut client = server.client();
+        client.send("GET /dir/inner HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        // An error is to have been hung up on, as one too many still.
+        client.stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200 ")
+    };
+    while !served_again() {
+        assert!(started.elapsed() < Duration::from_secs(10));
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
