@@ -60,7 +60,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let signals = StopSignals::block()?;
     let stop = Stop::default();
-    signals.on_first({
+    signals.on_each({
         let stop = stop.clone();
         move |_| stop.set()
     })?;

@@ -29,7 +29,8 @@ const BACKGROUND: &str = "ZIMG_MOUNT_BACKGROUND";
     subcommand,
     name = "mount",
     note = "A URL needs --hash, or --insecure. Once mounted, reads wait while the server is away.\n\
-            Unmount with `umount DIR` or `fusermount3 -u DIR`, or by SIGTERM or ctrl-c.\n\
+            Unmount with `umount DIR` or `fusermount3 -u DIR`, or by SIGTERM or ctrl-c (twice, to\n\
+            end it though files are in use).\n\
             As root the image's permissions hold for all users; --suid and --dev as in mount(8).",
     example = "{command_name} debian.flist /mnt\n\
                {command_name} http://10.0.0.1:8080/debian.flist /mnt --hash 1f0c… --foreground"
@@ -85,7 +86,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let mounted = fuse::mount(fs, &args.dir, &options)?;
     let unmounter = mounted.unmounter();
-    signals.on_first(move |signal| unmount(&unmounter, signal))?;
+    let mut asked_before = false;
+    signals.on_each(move |signal| {
+        if std::mem::replace(&mut asked_before, true) {
+            unmounter.abort();
+            // A mount taken away from its directory is beyond unmounting. The kernel ends it once
+            // nobody answers any more.
+            std::process::exit(0);
+        } else {
+            unmount(&unmounter, signal);
+        }
+    })?;
     announce(&mounted, background)?;
     mounted.wait().with_context(|| format!("the server of {} failed", args.dir.display()))?;
     if !background {
@@ -94,11 +105,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// On a signal: unmounts, and where files are in use takes the mount away from its directory; the
-/// server then ends with the last of them.
+/// On the first signal: unmounts, and where files are in use takes the mount away from its
+/// directory; the server then ends with the last of them, or with a second signal.
 fn unmount(unmounter: &Unmounter, signal: Signal) {
     if let Err(busy) = unmounter.unmount() {
-        log::warn!("{signal}: {busy}");
+        log::warn!("{signal}: {busy}; a second signal ends it by force");
         if let Err(error) = unmounter.detach() {
             log::error!("{error}");
         }

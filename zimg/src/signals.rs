@@ -17,11 +17,14 @@ impl StopSignals {
         Ok(Self(set))
     }
 
-    /// Calls `stop` in a thread of its own when the first of them comes.
-    pub(crate) fn on_first(self, stop: impl FnOnce(Signal) + Send + 'static) -> anyhow::Result<()> {
+    /// Calls `stop` in a thread of its own for each of them that comes.
+    pub(crate) fn on_each(
+        self,
+        mut stop: impl FnMut(Signal) + Send + 'static,
+    ) -> anyhow::Result<()> {
         let wait = move || {
             // sigwait(3) fails only for a set that is no set.
-            if let Ok(signal) = self.0.wait() {
+            while let Ok(signal) = self.0.wait() {
                 stop(signal);
             }
         };
