@@ -6,6 +6,7 @@ pub mod compare;
 pub mod http_faults;
 pub mod images;
 pub mod lab;
+pub mod mount;
 pub mod out;
 pub mod root;
 pub mod scratch;

@@ -3,28 +3,21 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use rustix::fs::FileType;
-use rustix::process::{Pid, Signal};
+use tests::awkward;
 use tests::compare::{self, Aspect, Difference};
+use tests::mount::{Mount, zimg};
 use tests::root::run;
 use tests::scratch::Scratch;
-use tests::{awkward, out};
 
 type Result = anyhow::Result<()>;
-
-fn zimg(command: &str) -> anyhow::Result<Command> {
-    let mut zimg = Command::new(out::built("zimg")?);
-    zimg.arg(command);
-    Ok(zimg)
-}
 
 /// The awkward tree, and room for what is made of it.
 struct Bench {
@@ -106,53 +99,14 @@ impl Bench {
     }
 }
 
-/// `zimg mount`, unmounted when dropped.
-struct Mount {
-    child: Child,
-    dir: PathBuf,
-}
-
-impl Mount {
-    fn new(flist: &Path, dir: PathBuf) -> anyhow::Result<Self> {
-        fs::create_dir(&dir)?;
-        let mut command = zimg("mount")?;
-        command.arg(flist).arg(&dir).args(["--foreground", "--suid", "--dev"]);
-        let child = command.stdout(Stdio::piped()).process_group(0).spawn()?;
-        let mut mount = Self { child, dir };
-        let stdout = mount.child.stdout.as_mut().context("zimg mount has no output")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        ensure!(line.starts_with("mounted on "), "zimg mount said {line:?}");
-        Ok(mount)
-    }
-
-    /// Ends it as a user does, and checks that it ended well and nothing is mounted any more.
-    fn end(mut self) -> Result {
-        let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("a pid")?;
-        rustix::process::kill_process(pid, Signal::TERM)?;
-        let status = self.child.wait()?;
-        ensure!(status.success(), "zimg mount: {status}");
-        ensure!(fs::read_dir(&self.dir)?.next().is_none(), "still mounted");
-        Ok(())
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // All of these fail only where `end` was there before; the mount ends with its server.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn mounted_it_is_the_same() -> Result {
     let bench = Bench::new()?;
     let flist = bench.build(&bench.tree(), "built", &[])?;
-    let mount = Mount::new(&flist, bench.path("mount"))?;
-    bench.same(&mount.dir)?;
+    let mount = Mount::new(&flist, &bench.path("mount"), &[])?;
+    bench.same(mount.dir())?;
     // Once more, from what the kernel now holds.
-    bench.same(&mount.dir)?;
+    bench.same(mount.dir())?;
     mount.end()
 }
 
@@ -172,7 +126,7 @@ fn unpacked_it_is_the_same() -> Result {
 fn through_a_tar_it_is_the_same() -> Result {
     let bench = Bench::new()?;
     let flist = bench.build(&bench.tar()?, "built", &[])?;
-    let mount = Mount::new(&flist, bench.path("mount"))?;
+    let mount = Mount::new(&flist, &bench.path("mount"), &[])?;
     // GNU tar leaves out sockets, and takes the names of one fifo or device for several.
     let by_tar = |d: &Difference| match d.aspect {
         Aspect::Presence => d.path.ends_with(b"/socket"),
@@ -187,7 +141,7 @@ fn through_a_tar_it_is_the_same() -> Result {
         differences.retain(|d| !by_tar(d));
         none(&differences)
     };
-    same(&mount.dir)?;
+    same(mount.dir())?;
     mount.end()?;
     same(&bench.unpack(&flist, "unpacked")?)
 }
