@@ -156,6 +156,9 @@ fn damaged_flists() -> Result {
     shop.refuses(&["ls", "long.flist"], 1, &["long.flist"])?;
     let mut later = good.clone();
     later[8] = 9;
+    // A later version is whole, not damaged: its checksum is right.
+    let checksum = blake3::Hasher::new().update(&later[..32]).update(&later[64..]).finalize();
+    later[32..64].copy_from_slice(checksum.as_bytes());
     write("later.flist", &later)?;
     shop.refuses(&["ls", "later.flist"], 1, &["later.flist", "version 9", "version 1"])?;
     write("page.flist", b"<!DOCTYPE html><html><body>404</body></html>")?;
