@@ -75,6 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         // A session of its own, so that no terminal's end is ours.
         rustix::process::setsid().context("setsid")?;
     }
+    small_pages();
     let opened = open::trusted(&args.flist, args.hash, args.insecure)?;
     let fetcher = open::patient_fetcher(&opened, &args.store, u64::from(args.cache) << 20)?;
     let fs = Arc::new(Fs::new(Arc::clone(&opened.image), Arc::clone(&fetcher) as _));
@@ -103,6 +104,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         tell(&fetcher);
     }
     Ok(())
+}
+
+/// Keeps memory to what is used: on huge pages, which the allocator asks for, a cache of 80 MB
+/// took 540 instead of 170.
+fn small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        log::debug!("huge pages stay in use: {error}");
+    }
 }
 
 /// On the first signal: unmounts, and where files are in use takes the mount away from its

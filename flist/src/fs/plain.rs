@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::chunk::{Corrupt, Decompressor, Stored};
 
 /// Spare buffers kept for the next chunks.
-const SPARES: usize = 4;
+const SPARES: usize = 2;
 
 /// A chunk that is or soon will be decompressed.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use crate::image::{Ino, Piece};
 
 /// Bytes of decompressed chunks that are kept: enough for the chunks that many small files share
 /// and for both sides of a read's edge; the kernel's page cache is what keeps contents.
-const PLAIN_CACHE_LEN: usize = 16 << 20;
+const PLAIN_CACHE_LEN: usize = 8 << 20;
 /// Buffers and contexts kept for the next reads: as many as threads usually read at once.
 const MAX_SCRATCHES: usize = 4;
 /// Longest buffer that is kept: the longest read of the kernel.
