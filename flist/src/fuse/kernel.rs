@@ -118,13 +118,18 @@ impl Target {
         self.remove(UnmountFlags::NOFOLLOW | UnmountFlags::DETACH, true)
     }
 
-    /// Ends the conversation with the kernel and detaches. Whether the former was possible.
+    /// Detaches and ends the conversation with the kernel. Whether the latter was possible: not
+    /// by fusermount3, nor of a mount that is detached already.
     pub(super) fn abort(&self) -> bool {
+        let there = self.is_there();
         let flags = UnmountFlags::NOFOLLOW | UnmountFlags::DETACH | UnmountFlags::FORCE;
-        if let Err(error) = self.remove(flags, true) {
-            log::warn!("{error}");
+        match self.remove(flags, true) {
+            Ok(()) => there && !self.by_fusermount,
+            Err(error) => {
+                log::warn!("{error}");
+                false
+            }
         }
-        !self.by_fusermount
     }
 
     fn remove(&self, flags: UnmountFlags, lazily: bool) -> Result<(), UnmountError> {

@@ -117,6 +117,7 @@ pub enum UnmountError {
 }
 
 /// A mounted file system. Dropping it unmounts by force: whoever waits for a read gets an error.
+/// Detached before, it goes on until the last file in it is closed, or the program ends.
 #[derive(Debug)]
 pub struct Mounted {
     target: Arc<Target>,
@@ -209,7 +210,7 @@ impl Drop for Mounted {
         if self.server.as_ref().is_none_or(JoinHandle::is_finished) {
             return;
         }
-        // Where only fusermount3 could unmount, users of files keep the server; it ends with them.
+        // Where it can't be ended, users of files keep the server, and it ends with them.
         if self.target.abort()
             && let Err(error) = self.join()
         {
@@ -235,7 +236,8 @@ impl Unmounter {
         self.0.detach()
     }
 
-    /// Unmounts whatever happens: whoever waits for a read gets an error.
+    /// Unmounts whatever happens: whoever waits for a read gets an error. It can do nothing about
+    /// a mount that is detached already, or that an ordinary user made, but end the program.
     pub fn abort(&self) {
         self.0.abort();
     }
