@@ -43,7 +43,7 @@ fn wrong_hash() -> Result {
     let right = images::arguments("debian.flist", 8080)?;
     let (url, hash) = right.split_once(" zimg.hash=").unwrap();
     let wrong = "0123456789abcdef".repeat(4);
-    refused(&format!("{url} zimg.hash={wrong}"), &[&wrong, hash, "zimg.hash", "10.0.2.2"])
+    refused(&format!("{url} zimg.hash={wrong}"), &[&wrong, hash, "the hash that `zimg inspect` prints", "10.0.2.2"])
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn no_hash_and_no_key() -> Result {
     let _server = serve()?;
     let arguments = images::arguments("debian.flist", 8080)?;
     let url = arguments.split(' ').next().unwrap();
-    refused(url, &["zimg.hash", "zimg.key"])
+    refused(url, &["zimg.hash= is missing", "zimg.verify=off"])
 }
 
 #[test]
