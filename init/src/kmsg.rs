@@ -73,15 +73,17 @@ fn kernel_level(level: Level) -> u8 {
     }
 }
 
-/// One record: level, name, and `line` cut to what the kernel takes, on one line.
+/// One record: level, name, and `line` cut to what the kernel takes, on one line. Without the line
+/// end the kernel would hold the record back until the next one, in case more of it came.
 fn record(level: u8, line: &str) -> String {
     let mut record = format!("<{level}>zimg: ");
     for c in line.chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if record.len() + c.len_utf8() > RECORD_MAX {
+        if record.len() + c.len_utf8() >= RECORD_MAX {
             break;
         }
         record.push(c);
     }
+    record.push('\n');
     record
 }
 
@@ -91,9 +93,10 @@ mod tests {
 
     #[test]
     fn records_are_one_bounded_line() {
-        assert_eq!(record(6, "a\nb"), "<6>zimg: a b");
+        assert_eq!(record(6, "a\nb"), "<6>zimg: a b\n");
         let long = record(3, &"é".repeat(2000));
         assert!(long.len() <= RECORD_MAX && long.len() > RECORD_MAX - 2);
+        assert!(long.ends_with('\n'));
     }
 
     #[test]

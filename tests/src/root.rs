@@ -38,7 +38,8 @@ pub const DEBIAN: Recipe = Recipe {
     ],
     finish: &[
         "chroot \"$1\" passwd -d root",
-        "echo zimg > \"$1/etc/hostname\"",
+        // Where the image names no host, the network does.
+        "rm -f \"$1/etc/hostname\"",
         "rm -f \"$1/etc/resolv.conf\"; touch \"$1/etc/resolv.conf\"",
     ],
 };
