@@ -17,6 +17,8 @@ use super::tree::Tree;
 
 /// Clients beyond those served, who are told to come again; more than these are hung up on.
 const MAX_REFUSED: usize = 64;
+/// Clients that may wait to be accepted; the kernel's `somaxconn` bounds it further.
+const BACKLOG: i32 = 4096;
 /// Two descriptors a client (its socket, its file), and some for all else.
 const SPARE_FILES: u64 = 64;
 /// A thread holds a request and a response, each bounded and mostly on the heap.
@@ -51,6 +53,8 @@ impl Server {
         quiet: bool,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        // std asks for 128; a fleet that boots at once would wait a second and more to try again.
+        rustix::net::listen(&listener, BACKLOG)?;
         let shared = Shared { tree, limits, quiet, stopping: AtomicBool::new(false) };
         Ok(Self {
             listener,
