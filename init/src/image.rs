@@ -36,7 +36,14 @@ pub(crate) fn load(config: &Config, deadline: Instant) -> Result<Verified, Failu
     let options = LoadOptions { deadline: Some(deadline), ..LoadOptions::default() };
     let loaded =
         store::load(&client, &places, expected, &options).map_err(|e| failure(&e, &config.urls))?;
-    log::info!("flist {} from {}, {} bytes", loaded.root_hash, loaded.location, loaded.len);
+    log::info!(
+        "flist {} from {}: {} bytes, fetched in {} ms, decoded in {} ms",
+        loaded.root_hash,
+        loaded.location,
+        loaded.len,
+        loaded.fetching.as_millis(),
+        loaded.decoding.as_millis()
+    );
 
     let mut stores = locations(&config.stores)?;
     if stores.is_empty() {
@@ -86,7 +93,7 @@ fn failure(error: &LoadError, urls: &[String]) -> Failure {
         LoadError::Store { error, .. } => (error.fact(), error.advice().to_owned()),
         LoadError::WrongHash { .. } => (
             chain(error),
-            "give the hash that `zimg inspect` prints for this flist, or publish the right one"
+            "correct zimg.hash= (`zimg inspect` prints a flist's root hash), or publish the right flist"
                 .to_owned(),
         ),
         LoadError::Format { .. } => {

@@ -61,16 +61,17 @@ fn boot(asked: &mut Option<Sources>) -> Result<Infallible, Failure> {
     overlay::directories()?;
     let sources = asked.insert(read_sources()?);
     let config = check(sources)?;
-    marks.mark("start");
-
     let hotplug = modules::start(&sources.line).or_fail(
         Stage::Modules,
         "load the modules for this machine",
         "build the initramfs anew, from the kernel that is booted",
     )?;
-    marks.mark("modules");
+    marks.mark("start");
 
     let files = spawn::RootDaemon::start()?.ready(config.timeout, &mut marks)?;
+    if let Some(hotplug) = &hotplug {
+        hotplug.settle();
+    }
     overlay::assemble(&config.overlay)?;
     let root = Path::new(overlay::ROOT);
     let init = osinit::find(root, config.init.as_deref())?;

@@ -112,7 +112,7 @@ impl ConfigError {
             }
             Self::Url { .. } => "write it as http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH",
             Self::NoAnchor => {
-                "add zimg.hash= with the root hash that `zimg inspect` prints; only for an experiment, zimg.verify=off"
+                "add zimg.hash= with the root hash that `zimg inspect` prints (signatures, zimg.key=, are not checked by this version); only for an experiment, zimg.verify=off"
             }
             Self::Hash { .. } => "copy the root hash whole, as `zimg inspect` prints it",
             Self::TwoHashes(..) => {

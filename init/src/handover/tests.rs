@@ -1,4 +1,6 @@
 use super::*;
+use crate::net::{Address, How, IfName, Mac, Said};
+use std::time::{Duration, Instant};
 
 fn given(path: &str, text: &str) -> GivenFile {
     GivenFile { path: path.to_owned(), text: text.to_owned() }
@@ -62,4 +64,76 @@ fn a_system_without_the_directory_gets_no_file() {
     let root = tempfile::tempdir().unwrap();
     write(&[given("/etc/network/interfaces.d/zimg", "x")], root.path()).unwrap();
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+fn up() -> Up {
+    let mac = Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+    Up {
+        interface: IfName::new(b"eth0").unwrap(),
+        index: 2,
+        mac,
+        permanent_mac: Some(mac),
+        driver: Some("virtio_net".to_owned()),
+        speed: None,
+        addresses: vec![Address { ip: [10, 0, 2, 15].into(), prefix: 24 }],
+        gateway: Some([10, 0, 2, 2].into()),
+        routes: Vec::new(),
+        dns: vec![[10, 0, 2, 3].into()],
+        search: vec!["example.org".to_owned()],
+        hostname: Some("node'1".to_owned()),
+        mtu: 1500,
+        ntp: Vec::new(),
+        lease: None,
+        how: How::Static,
+        said: Said::default(),
+        since: Instant::now(),
+        link_wait: Duration::ZERO,
+        address_wait: Duration::ZERO,
+    }
+}
+
+fn text_of(up: &Up, path: &str) -> String {
+    let files = files(up, 77);
+    files.into_iter().find(|file| file.path == path).unwrap_or_else(|| panic!("no {path}")).text
+}
+
+#[test]
+fn networkd_keeps_the_address() {
+    assert_eq!(
+        text_of(&up(), "/run/systemd/network/05-zimg-eth0.network"),
+        "# The root file system comes over this interface: its address is kept by zimg.\n\
+         [Match]\nPermanentMACAddress=52:54:00:12:34:56\n\n\
+         [Network]\nDHCP=no\nKeepConfiguration=yes\nDNS=10.0.2.3\nDomains=example.org\n"
+    );
+    let bond = Up { permanent_mac: None, ..up() };
+    let text = text_of(&bond, "/run/systemd/network/05-zimg-eth0.network");
+    assert!(text.contains("\nMACAddress=52:54:00:12:34:56\n"), "{text}");
+}
+
+#[test]
+fn network_manager_does_not_manage_it() {
+    let text = text_of(&up(), "/run/NetworkManager/conf.d/05-zimg.conf");
+    assert!(text.contains("unmanaged-devices+=mac:52:54:00:12:34:56\n"), "{text}");
+}
+
+#[test]
+fn klibc_and_cloud_init_read_the_address() {
+    assert_eq!(
+        text_of(&up(), "/run/net-eth0.conf"),
+        "DEVICE='eth0'\nPROTO='none'\nIPV4ADDR='10.0.2.15'\nIPV4BROADCAST='10.0.2.255'\n\
+         IPV4NETMASK='255.255.255.0'\nIPV4GATEWAY='10.0.2.2'\nIPV4DNS0='10.0.2.3'\n\
+         HOSTNAME='node1'\nDNSDOMAIN='example.org'\n"
+    );
+}
+
+#[test]
+fn sysvinit_spares_the_root_daemon() {
+    assert_eq!(text_of(&up(), "/run/sendsigs.omit.d/zimg"), "77\n");
+}
+
+#[test]
+fn without_dns_the_image_keeps_its_resolv_conf() {
+    let has = |up: &Up| files(up, 1).iter().any(|file| file.path == RESOLV_CONF);
+    assert!(has(&up()));
+    assert!(!has(&Up { dns: Vec::new(), ..up() }));
 }

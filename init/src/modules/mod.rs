@@ -17,11 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uevent::{Event, Uevents};
 
-/// What the boot itself needs, whatever devices there are; mostly built in.
-const ALWAYS: [&str; 3] = ["fuse", "overlay", "af_packet"];
+/// What the root daemon needs from its first step on; mostly built in.
+const FIRST: [&str; 2] = ["fuse", "af_packet"];
+
+/// What is needed only once the image is mounted.
+const LATER: [&str; 1] = ["overlay"];
 
 /// How many modules are loaded at once.
 const AT_ONCE: usize = 8;
@@ -29,18 +32,28 @@ const AT_ONCE: usize = 8;
 /// `MODULE_INIT_COMPRESSED_FILE` of finit_module(2): the kernel unpacks the file.
 const COMPRESSED: c_int = 4;
 
-/// How long the end of the boot waits for a module that is just being loaded.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the boot waits for modules that are just being loaded.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The thread that loads modules for devices that appear. Ends, and closes its socket, when
-/// [`Hotplug::stop`] is called.
+/// The thread that loads modules, for the devices that are there and then for those that appear.
+/// Ends, and closes its socket, when [`Hotplug::stop`] is called.
 pub(crate) struct Hotplug {
     stop: UnixStream,
-    ended: Receiver<()>,
+    progress: Receiver<Progress>,
 }
 
-/// Loads the modules for every device there is, then goes on for those to come. `None` where the
-/// initramfs holds no modules for this kernel; `line` may hold parameters for them.
+/// What the thread tells, in this order.
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    /// Every device that was there at the start has its modules.
+    Settled,
+    /// The thread ends.
+    Ended,
+}
+
+/// Loads what the root daemon needs at once, and goes on with the devices on a thread of its own:
+/// the daemon may start meanwhile. `None` where the initramfs holds no modules for this kernel;
+/// `line` may hold parameters for them.
 pub(crate) fn start(line: &[Word]) -> io::Result<Option<Hotplug>> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let dir = Path::new("/lib/modules").join(&release);
@@ -49,19 +62,25 @@ pub(crate) fn start(line: &[Word]) -> io::Result<Option<Hotplug>> {
         return Ok(None);
     }
     let mut loader = Loader::new(Index::read(&dir)?, line);
+    loader.load(&loader.those_here(&FIRST));
     // Listening first: no device may fall between the look around and the listening.
     let events = Uevents::open()?;
-    loader.look_around();
     let (stop, stopped) = UnixStream::pair()?;
-    let (end, ended) = mpsc::channel();
+    let (tell, progress) = mpsc::channel();
     thread::Builder::new().name("hotplug".to_owned()).spawn(move || {
+        let start = Instant::now();
+        let count = loader.look_around();
+        loader.load(&loader.those_here(&LATER));
+        log::info!("modules {} ms, for {count} devices", start.elapsed().as_millis());
+        // PID 1 may have given up waiting; then nobody needs to know.
+        let _ = tell.send(Progress::Settled);
         if let Err(e) = loader.follow(&events, &stopped) {
             log::warn!("devices that appear from now on get no driver: {e}");
         }
         drop(events);
-        let _nobody_waits_any_more = end.send(());
+        let _ = tell.send(Progress::Ended);
     })?;
-    Ok(Some(Hotplug { stop, ended }))
+    Ok(Some(Hotplug { stop, progress }))
 }
 
 /// The kernels that the initramfs holds modules for, but this one: a likely mistake, for the screen.
@@ -74,11 +93,26 @@ pub(crate) fn foreign_releases() -> Vec<String> {
 }
 
 impl Hotplug {
+    /// Waits until the modules for all that was there at the start are loaded.
+    pub(crate) fn settle(&self) {
+        wait_for(&self.progress, &Progress::Settled);
+    }
+
     /// No more modules; the socket is closed when this returns.
     pub(crate) fn stop(self) {
         drop(self.stop);
-        if self.ended.recv_timeout(STOP_PATIENCE).is_err() {
-            log::warn!("a module is still being loaded; the boot goes on without it");
+        wait_for(&self.progress, &Progress::Ended);
+    }
+}
+
+fn wait_for(progress: &Receiver<Progress>, wanted: &Progress) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match progress.recv_timeout(left) {
+            Ok(told) if told == *wanted || told == Progress::Ended => return,
+            Ok(_) => {}
+            Err(_) => return log::warn!("a module is still being loaded; the boot goes on"),
         }
     }
 }
@@ -95,14 +129,21 @@ impl Loader {
         Self { index, line: line.to_vec(), seen: HashSet::new() }
     }
 
-    /// Loads what the devices that are there need, and, as loading makes devices, again.
-    fn look_around(&mut self) {
-        let mut wanted: Vec<String> = ALWAYS.iter().map(|name| (*name).to_owned()).collect();
-        wanted.retain(|name| self.index.holds(name));
-        wanted.extend(self.drivers(&modaliases(Path::new("/sys/bus"))));
-        while !wanted.is_empty() {
+    /// Those of `names` that the initramfs has as modules.
+    fn those_here(&self, names: &[&str]) -> Vec<String> {
+        names.iter().filter(|name| self.index.holds(name)).map(|name| (*name).to_owned()).collect()
+    }
+
+    /// Loads what the devices that are there need, and, as loading makes devices, again. Returns
+    /// how many devices there are.
+    fn look_around(&mut self) -> usize {
+        loop {
+            let devices = modaliases(Path::new("/sys/bus"));
+            let wanted = self.drivers(&devices);
+            if wanted.is_empty() {
+                return devices.len();
+            }
             self.load(&wanted);
-            wanted = self.drivers(&modaliases(Path::new("/sys/bus")));
         }
     }
 
@@ -160,7 +201,9 @@ impl Loader {
                     let wanted = self.drivers(&[modalias]);
                     self.load(&wanted);
                 }
-                Event::Lost => self.look_around(),
+                Event::Lost => {
+                    self.look_around();
+                }
                 Event::Other | Event::Nothing => {}
             }
         }
