@@ -12,6 +12,4 @@ fn main() {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/no-unwind.ld");
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{script}");
     }
-    // A profile with overrides for a package makes cargo forget that it strips.
-    println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
 }
