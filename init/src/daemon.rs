@@ -77,6 +77,8 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
     let with_address = |failure| with_address(failure, &up);
     let image = image::load(&config, deadline).map_err(with_address)?;
     stages.done("flist")?;
+    image::find_contents(&image, deadline).map_err(with_address)?;
+    stages.done("store")?;
     let mounted = image::mount(image, Path::new(overlay::LOWER)).map_err(with_address)?;
     stages.done("mount")?;
 

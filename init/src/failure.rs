@@ -17,6 +17,8 @@ pub(crate) enum Stage {
     Network,
     /// Fetching and verifying the flist.
     Flist,
+    /// Asking the stores for the image's contents.
+    Store,
     /// Mounting the image.
     Mount,
     /// Laying the writable layer over it.
@@ -29,13 +31,14 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Start,
         Self::Configuration,
         Self::Modules,
         Self::Daemon,
         Self::Network,
         Self::Flist,
+        Self::Store,
         Self::Mount,
         Self::Overlay,
         Self::Handover,
@@ -51,6 +54,7 @@ impl Stage {
             Self::Daemon => "root daemon",
             Self::Network => "network",
             Self::Flist => "flist",
+            Self::Store => "store",
             Self::Mount => "mount",
             Self::Overlay => "overlay",
             Self::Handover => "handover",

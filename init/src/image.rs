@@ -2,12 +2,13 @@
 
 use crate::config::{Config, Verify};
 use crate::failure::{Failure, OrFail, Stage, chain};
+use crate::probe::probe;
 use flist::fs::Fs;
 use flist::fuse::{self, MountOptions, Mounted};
 use flist::image::Image;
 use flist::store::{
     self, Client, ClientOptions, Expected, FetchOptions, Fetcher, LoadError, LoadOptions, Location,
-    Mirrors, StoreError, Unreachable,
+    Mirrors, Store, StoreError, Unreachable,
 };
 use std::ffi::OsStr;
 use std::fs;
@@ -19,10 +20,17 @@ use std::time::Instant;
 /// Certificates that are trusted beside the web's, if the initramfs holds any.
 const CA: &str = "/etc/zimg/ca.pem";
 
+/// The most of stored chunks that is kept in memory, and the least, in bytes.
+const CACHE_MAX: u64 = 64 << 20;
+const CACHE_MIN: u64 = 4 << 20;
+
+/// Which part of a small machine's memory that may be: one of so many.
+const CACHE_PART: u64 = 16;
+
 /// An image, and where its contents come from.
 pub(crate) struct Verified {
     image: Arc<Image>,
-    mirrors: Mirrors,
+    stores: Vec<Arc<dyn Store>>,
 }
 
 /// Fetches the flist that `config` names and checks it, by `deadline`.
@@ -53,21 +61,45 @@ pub(crate) fn load(config: &Config, deadline: Instant) -> Result<Verified, Failu
             .extend(places.iter().map(Location::folder).filter(|l| *l != loaded.location.folder()));
     }
     let stores = stores.iter().map(|location| store::open(&client, location)).collect();
-    let mirrors = Mirrors::new(stores)
-        .ok_or_else(|| Failure::new(Stage::Flist, "the image has no store", "give zimg.store="))?;
-    Ok(Verified { image: Arc::new(loaded.image), mirrors })
+    Ok(Verified { image: Arc::new(loaded.image), stores })
+}
+
+/// Sees that some store has the contents of `verified`, by `deadline`.
+pub(crate) fn find_contents(verified: &Verified, deadline: Instant) -> Result<(), Failure> {
+    let first = verified.image.chunks().first();
+    match first.and_then(|chunk| Some((*verified.image.pack_of(chunk)?, *chunk))) {
+        Some((pack, chunk)) => probe(pack, chunk, &verified.stores, deadline),
+        // No file of it has contents.
+        None => Ok(()),
+    }
 }
 
 /// Mounts `verified` on `dir`.
 pub(crate) fn mount(verified: Verified, dir: &Path) -> Result<Mounted, Failure> {
     let fix = "use a kernel with FUSE (CONFIG_FUSE_FS), or an initramfs that holds its module";
-    let fetcher =
-        Fetcher::new(Arc::clone(&verified.image), verified.mirrors, FetchOptions::default())
-            .or_fail(Stage::Mount, "start fetching", "give the machine more memory")?;
+    let mirrors = Mirrors::new(verified.stores)
+        .ok_or_else(|| Failure::new(Stage::Mount, "the image has no store", "give zimg.store="))?;
+    let options = FetchOptions { cache_bytes: cache_bytes(memory()), ..FetchOptions::default() };
+    let fetcher = Fetcher::new(Arc::clone(&verified.image), mirrors, options).or_fail(
+        Stage::Mount,
+        "start fetching",
+        "give the machine more memory",
+    )?;
     let fs = Fs::new(verified.image, Arc::new(fetcher));
     let options =
         MountOptions { allow_other: true, suid: true, dev: true, ..MountOptions::default() };
     fuse::mount(Arc::new(fs), dir, &options).or_fail(Stage::Mount, "mount the image", fix)
+}
+
+/// How much memory the machine has, in bytes.
+fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::try_from(info.totalram).unwrap_or(u64::MAX).saturating_mul(u64::from(info.mem_unit))
+}
+
+/// How much of `memory` the cache may take.
+fn cache_bytes(memory: u64) -> u64 {
+    (memory / CACHE_PART).clamp(CACHE_MIN, CACHE_MAX)
 }
 
 fn client() -> Result<Client, Failure> {
@@ -111,8 +143,8 @@ fn failure(error: &LoadError, urls: &[String]) -> Failure {
     }
 }
 
-/// The facts that a store's error holds.
-fn answers(failure: Failure, error: &StoreError) -> Failure {
+/// `failure` with the facts that a store's error holds.
+pub(crate) fn answers(failure: Failure, error: &StoreError) -> Failure {
     match error {
         StoreError::Missing { status: Some(status), .. } | StoreError::Status { status, .. } => {
             failure.fact("answer", format!("HTTP status {status}"))
@@ -126,5 +158,25 @@ fn answers(failure: Failure, error: &StoreError) -> Failure {
         StoreError::Missing { status: None, .. }
         | StoreError::Protocol { .. }
         | StoreError::Io { .. } => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_machines_have_small_caches() {
+        let mib = |n: u64| n << 20;
+        for (memory, want) in [(0, 4), (mib(32), 4), (mib(256), 16), (mib(512), 32)] {
+            assert_eq!(cache_bytes(memory), mib(want), "{memory}");
+        }
+        assert_eq!(cache_bytes(mib(1024)), mib(64));
+        assert_eq!(cache_bytes(u64::MAX), mib(64));
+    }
+
+    #[test]
+    fn this_machine_has_memory() {
+        assert!(memory() > 64 << 20);
     }
 }

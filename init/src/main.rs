@@ -20,6 +20,7 @@ mod net;
 mod nics;
 mod osinit;
 mod overlay;
+mod probe;
 mod screen;
 mod shutdown;
 mod spawn;
