@@ -72,8 +72,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let number = |pointer: &str| facts.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     report.promise(
         &format!(
-            "flist of {}: {} in {} entries",
-            bench.tree.display(),
+            "flist of a tree of {} in {} entries, of this machine's /usr",
             megabytes(number("/data_bytes")),
             number("/names"),
         ),
