@@ -32,7 +32,8 @@ fn write(device: &Path, mut bytes: &[u8]) -> io::Result<()> {
     let mut tty = fs::File::from(open(device, flags, Mode::empty())?);
     while !bytes.is_empty() {
         match tty.write(bytes) {
-            Ok(written) => bytes = &bytes[written..],
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 let mut ready = [PollFd::new(&tty, PollFlags::OUT)];

@@ -49,23 +49,36 @@ pub(crate) fn run() -> ExitCode {
 fn prepare() -> io::Result<File> {
     sys::signals::ignore_ending_signals()?;
     let pipe = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
-    kmsg::init()?;
+    if let Err(e) = kmsg::init() {
+        eprintln!("zimg: the root daemon has no log: {e}");
+    }
     if let Some(log) = kmsg::descriptor() {
         rustix::stdio::dup2_stdout(&log)?;
         rustix::stdio::dup2_stderr(&log)?;
     }
-    rustix::thread::set_name(c"zimg")?;
     rustix::process::setsid()?;
-    fs::write("/proc/self/oom_score_adj", "-1000")?;
-    // Writing back pages of an upper layer must never wait for this process to get memory.
-    rustix::process::configure_io_flusher_behavior(true)?;
+    spare();
     Ok(pipe)
+}
+
+/// Asks the kernel to spare this process where memory is short. One that can't does not fail the
+/// boot for that, but says so.
+fn spare() {
+    if let Err(e) = rustix::thread::set_name(c"zimg") {
+        log::warn!("the root daemon has no name of its own: {e}");
+    }
+    if let Err(e) = fs::write("/proc/self/oom_score_adj", "-1000") {
+        log::warn!("the root daemon may be killed where memory is short: {e}");
+    }
+    // Writing back pages of an upper layer must never wait for this process to get memory.
+    if let Err(e) = rustix::process::configure_io_flusher_behavior(true) {
+        log::warn!("the root daemon may wait for its own root where memory is short: {e}");
+    }
 }
 
 /// Network, image, mount. All that may fail fails here, where PID 1 can still tell.
 fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
-    let sources =
-        Sources::of_this_boot().or_fail(Stage::Configuration, "read what is asked for", "")?;
+    let sources = crate::read_sources()?;
     let (config, _told_by_pid_1) =
         config::config(&sources).map_err(|e| Failure::new(Stage::Configuration, &e, e.fix()))?;
     kmsg::set_debug(config.debug);

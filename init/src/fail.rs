@@ -19,20 +19,30 @@ pub(crate) fn fail(failure: Failure, sources: Option<&Sources>) -> ! {
     let asked = sources.map(config::on_fail).unwrap_or_default();
     let may_shell = sources.is_some_and(Sources::shell_allowed) && Path::new(SHELL).exists();
     let (then, next) = decide(asked, may_shell);
+    let ignored = sources.map(config::ignored).unwrap_or_default();
     let failure = with_hints(failure);
-    let nics = match failure.nics.as_slice() {
-        [] => nics::lines(Path::new("/sys/class/net")),
-        known => known.to_vec(),
-    };
-    let text = screen::render(&failure, &nics, &clock::text(SystemTime::now()), &next);
+    let failure = ignored.iter().fold(failure, |failure, what| failure.fact("ignored", what));
+    let text = screen::render(&failure, &nics_of(&failure), &clock::text(SystemTime::now()), &next);
     log::error!("boot failed at {}: {}", failure.stage, failure.what);
     text.lines().filter(|line| !line.is_empty()).for_each(kmsg::keep);
     console::show(&text);
     obey(then)
 }
 
+/// The interfaces as the root daemon saw them, or as they are now; none before there are drivers.
+fn nics_of(failure: &Failure) -> Vec<String> {
+    match failure.nics.as_slice() {
+        [] if failure.stage.has_drivers() => nics::lines(Path::new("/sys/class/net")),
+        known => known.to_vec(),
+    }
+}
+
 /// Adds what explains many failures and is seen only from here.
 fn with_hints(failure: Failure) -> Failure {
+    // Nor is /lib/modules the initramfs' once the root is switched.
+    if !failure.stage.needs_modules() {
+        return failure;
+    }
     match modules::foreign_releases().as_slice() {
         [] => failure,
         others => {
@@ -85,6 +95,7 @@ fn obey(then: OnFail) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Stage;
 
     #[test]
     fn a_shell_needs_the_initramfs_consent() {
@@ -92,6 +103,16 @@ mod tests {
         let (then, next) = decide(OnFail::Shell, false);
         assert_eq!(then, OnFail::default());
         assert!(next.starts_with("reboots in 30 s (no shell"), "{next}");
+    }
+
+    #[test]
+    fn interfaces_are_shown_once_there_are_drivers() {
+        let of = |stage| nics_of(&Failure::new(stage, "x", "y"));
+        assert!(of(Stage::Configuration).is_empty() && of(Stage::Modules).is_empty());
+        assert!(!of(Stage::Network).is_empty());
+        let mut failure = Failure::new(Stage::Network, "x", "y");
+        failure.nics = vec!["eth0 no link".to_owned()];
+        assert_eq!(nics_of(&failure), ["eth0 no link"]);
     }
 
     #[test]

@@ -27,11 +27,13 @@ pub(crate) enum Stage {
     Handover,
     /// Becoming the booted system's init.
     Init,
+    /// Anywhere: a program error.
+    Defect,
 }
 
 impl Stage {
     /// Every stage, in order.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Start,
         Self::Configuration,
         Self::Modules,
@@ -43,7 +45,19 @@ impl Stage {
         Self::Overlay,
         Self::Handover,
         Self::Init,
+        Self::Defect,
     ];
+
+    /// Whether drivers have been looked for by then, so that it tells something which interfaces
+    /// there are.
+    pub(crate) fn has_drivers(self) -> bool {
+        !matches!(self, Self::Start | Self::Configuration | Self::Modules)
+    }
+
+    /// Whether a module that is missing may be why it failed.
+    pub(crate) fn needs_modules(self) -> bool {
+        matches!(self, Self::Network | Self::Mount | Self::Overlay)
+    }
 
     /// Its name on the screen and between the processes.
     pub(crate) fn name(self) -> &'static str {
@@ -59,6 +73,7 @@ impl Stage {
             Self::Overlay => "overlay",
             Self::Handover => "handover",
             Self::Init => "init",
+            Self::Defect => "a defect of zimg",
         }
     }
 

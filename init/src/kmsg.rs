@@ -16,13 +16,17 @@ struct Kmsg {
 
 /// Opens `/dev/kmsg` and sends every `log` record there.
 ///
-/// The kernel drops bursts of records unless told not to, so it is told.
+/// The kernel drops bursts of records unless told not to, so it is told. It refuses where the
+/// command line has decided that (`printk.devkmsg=`), which is well.
 pub(crate) fn init() -> io::Result<()> {
     let device = OpenOptions::new().write(true).open("/dev/kmsg")?;
     let kmsg = LOG.get_or_init(|| Kmsg { device });
     let _already_set = log::set_logger(kmsg);
     log::set_max_level(LevelFilter::Info);
-    std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n")
+    if let Err(e) = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n") {
+        log::debug!("bursts of records may be dropped: {e}");
+    }
+    Ok(())
 }
 
 /// Tells more, or not.

@@ -33,6 +33,7 @@ use failure::{Failure, OrFail as _, Stage};
 use marks::Marks;
 use std::convert::Infallible;
 use std::env;
+use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -46,12 +47,20 @@ fn main() -> ExitCode {
         shutdown::run(args.next().as_deref());
     }
     if std::process::id() == 1 && switch::root_is_initramfs().unwrap_or(false) {
+        std::panic::set_hook(Box::new(panicked));
         let mut sources = None;
         let Err(failure) = boot(&mut sources);
         fail::fail(failure, sources.as_ref());
     }
     eprintln!("This is the init of a zimg initramfs: the kernel starts it, nobody else.");
     ExitCode::from(2)
+}
+
+/// What becomes of a panic: a screen and an end as asked for, not a machine that hangs.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let fix = "report this with the kernel log (dmesg)";
+    let failure = Failure::new(Stage::Defect, panic, fix);
+    fail::fail(failure, Sources::of_this_boot().ok().as_ref())
 }
 
 /// The boot. Returns only to say why it failed; `asked` then tells what to do about that.

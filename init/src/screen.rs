@@ -12,7 +12,10 @@ const INDENT: usize = 18;
 const LABEL: usize = 9;
 
 /// The most lines one text may fill, so that a failure never scrolls itself away.
-const LINES_MAX: usize = 6;
+const LINES_MAX: usize = 7;
+
+/// The longest word that is shown whole, though the terminal may break it.
+const WORD_MAX: usize = 4 * WIDTH;
 
 /// Draws `failure`; `nics` are lines about the interfaces, `clock` the time as the node believes
 /// it, `next` what happens now.
@@ -32,13 +35,24 @@ pub(crate) fn render(failure: &Failure, nics: &[String], clock: &str, next: &str
     screen
 }
 
+/// Lines too long to stand beside the heading have rows of their own, from the left margin.
 fn section(screen: &mut String, heading: &str, lines: Vec<String>) {
     let mut head = format!(" {heading}");
     for line in lines {
-        let row = format!("{head:<INDENT$}{line}");
+        if line.chars().count() > WIDTH - INDENT {
+            push_row(screen, &std::mem::take(&mut head));
+            push_row(screen, &format!(" {line}"));
+        } else {
+            push_row(screen, &format!("{head:<INDENT$}{line}"));
+            head.clear();
+        }
+    }
+}
+
+fn push_row(screen: &mut String, row: &str) {
+    if !row.is_empty() {
         screen.push_str(row.trim_end());
         screen.push('\n');
-        head.clear();
     }
 }
 
@@ -46,16 +60,26 @@ fn wrap_all(texts: &[String]) -> Vec<String> {
     texts.iter().flat_map(|text| wrap(&clean(text), WIDTH - INDENT)).collect()
 }
 
-/// A label, and what it stands for beside it.
+/// A label, and what it stands for beside it. What is too long for that begins below.
 fn fact((label, value): &Fact) -> Vec<String> {
-    let lines = wrap(&clean(value), WIDTH - INDENT - LABEL);
-    let labels = [clean(label)].into_iter().chain(std::iter::repeat(String::new()));
-    // A label that is too long has a line of its own.
-    let own = (label.chars().count() >= LABEL).then(|| clean(label));
-    let beside =
-        labels.map(|label| if label.chars().count() < LABEL { label } else { String::new() });
-    let rows = beside.zip(lines).map(|(label, line)| format!("{label:<LABEL$}{line}"));
-    own.into_iter().chain(rows).collect()
+    let width = WIDTH - INDENT - LABEL;
+    let mut label = clean(label);
+    let mut rows = Vec::new();
+    if label.chars().count() >= LABEL {
+        rows.push(std::mem::take(&mut label));
+    }
+    for line in wrap(&clean(value), width) {
+        if line.chars().count() <= width {
+            rows.push(format!("{label:<LABEL$}{line}"));
+            label.clear();
+            continue;
+        }
+        if !label.is_empty() {
+            rows.push(std::mem::take(&mut label));
+        }
+        rows.push(line);
+    }
+    rows
 }
 
 /// Without control characters: what a server says must not drive the terminal.
@@ -63,13 +87,14 @@ fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Breaks `text` at white space into lines of at most `width` characters; longer words are cut.
+/// Breaks `text` at white space into lines of at most `width` characters. A longer word, such as a
+/// hash or a URL, is a line of its own and stays whole, so that it can be copied.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     if text.chars().count() <= width {
         return vec![text.to_owned()];
     }
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace().flat_map(|word| pieces(word, width)) {
+    for word in text.split_whitespace().map(bounded) {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(&word),
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
@@ -86,10 +111,12 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `word` cut into pieces of at most `width` characters.
-fn pieces(word: &str, width: usize) -> Vec<String> {
-    let chars: Vec<char> = word.chars().collect();
-    chars.chunks(width).map(|piece| piece.iter().collect()).collect()
+/// `word`, or as much of its beginning as the screen has room for.
+fn bounded(word: &str) -> String {
+    match word.char_indices().nth(WORD_MAX) {
+        Some((end, _)) => format!("{}...", word.get(..end).unwrap_or_default()),
+        None => word.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -128,24 +155,46 @@ mod tests {
     }
 
     #[test]
-    fn long_values_stay_beside_their_label() {
-        let failure = Failure::new(Stage::Init, "", "")
-            .fact("URL", format!("http://h/{}", "x".repeat(60)))
+    fn what_is_to_be_copied_stays_whole() {
+        let hash = "0123456789abcdef".repeat(4);
+        let url = format!("http://h/{}", "x".repeat(200));
+        let what = format!("it has the root hash {hash}, not {hash} as demanded");
+        let failure = Failure::new(Stage::Flist, what, "")
+            .fact("wanted", &hash)
+            .fact("URL", &url)
+            .fact("server", format!("{}.example.org", "y".repeat(43)))
             .fact("/lib/systemd/systemd", "not executable");
-        let screen = render(&failure, &[], "", "");
-        let rows: Vec<&str> = screen.lines().filter(|row| row.contains('x')).collect();
-        assert_eq!(rows[0], format!(" What was tried   URL      http://h/{}", "x".repeat(43)));
-        assert_eq!(rows[1], format!("{:27}{}", "", "x".repeat(17)));
-        assert!(screen.contains("                  /lib/systemd/systemd\n"));
+        let screen = render(&failure, &[], "now", "halts");
+        let expected = format!(
+            " What went wrong  it has the root hash
+ {hash},
+                  not
+ {hash}
+                  as demanded
+ What was tried   wanted
+ {hash}
+                  URL
+ {url}
+                  server
+                  {}.example.org
+                  /lib/systemd/systemd
+                           not executable
+",
+            "y".repeat(43)
+        );
+        assert!(screen.contains(&expected), "{screen}");
     }
 
     #[test]
-    fn no_row_is_wider_than_the_screen() {
-        let what = format!("{} and {}", "x".repeat(300), "word ".repeat(400));
+    fn no_failure_scrolls_itself_away() {
+        let what = format!("{} and {}", "x".repeat(900), "word ".repeat(400));
         let screen = render(&Failure::new(Stage::Network, what, ""), &[], "now", "halts");
-        assert!(screen.lines().all(|line| line.chars().count() <= WIDTH));
-        assert!(screen.lines().count() < 24);
-        assert!(screen.contains("..."));
+        let rows: usize = screen.lines().map(|line| line.chars().count().div_ceil(80).max(1)).sum();
+        assert!(rows < 24, "{rows}");
+        assert!(screen.contains(&format!("{}...", "x".repeat(WORD_MAX))));
+        let long = screen.lines().filter(|line| line.chars().count() > WIDTH);
+        assert!(long.into_iter().all(|line| !line.contains("word")));
+        assert!(screen.contains("                  ..."));
     }
 
     #[test]

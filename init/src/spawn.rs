@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 /// The root daemon's `argv[0]`: systemd spares processes whose name begins with `@`.
 pub(crate) const DAEMON_NAME: &str = "@zimg";
 
-/// What the daemon gets beyond its own time limit, to tell why it failed.
-const GRACE: Duration = Duration::from_secs(15);
+/// What the daemon gets beyond its own time limit, to tell why it failed: looking up a name may
+/// take the resolver five seconds for each search domain, and can't be broken off.
+const GRACE: Duration = Duration::from_secs(45);
 
 const DEFECT: &str = "this is a defect of zimg: report it with the kernel log (dmesg)";
 

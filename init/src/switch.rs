@@ -29,14 +29,22 @@ pub(crate) fn root_is_initramfs() -> io::Result<bool> {
 /// Moves the mounts, then makes `new_root` the root, then deletes what nobody needs any more.
 pub(crate) fn switch_root(new_root: &Path) -> Result<(), Failure> {
     check(new_root)?;
+    // All of them before the first move: the screen of a failure needs /dev and /sys.
     for dir in MOVED {
-        move_mount(dir, new_root).or_fail(
+        mount_point(&new_root.join(dir)).or_fail(
             Stage::Init,
-            &format!("move /{dir} into the image"),
+            &format!("make the image's directory /{dir}"),
             &format!("build the image with an empty directory /{dir}"),
         )?;
     }
     let fix = "this is a defect of zimg: report it with the kernel log (dmesg)";
+    for dir in MOVED {
+        mount_move(Path::new("/").join(dir), new_root.join(dir)).or_fail(
+            Stage::Init,
+            &format!("move /{dir} into the image"),
+            fix,
+        )?;
+    }
     let old = enter(new_root).or_fail(Stage::Init, "make the image the root", fix)?;
     if let Err(e) = delete_old(old) {
         log::warn!("the initramfs stays in memory: {e}");
@@ -55,12 +63,12 @@ fn check(new_root: &Path) -> Result<(), Failure> {
     Err(Failure::new(Stage::Init, "the root is not an initramfs that can be left", fix))
 }
 
-fn move_mount(dir: &str, new_root: &Path) -> io::Result<()> {
-    let target = new_root.join(dir);
-    if !fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_dir()) {
-        fs::create_dir(&target)?;
+/// Makes `dir`, unless it is there.
+fn mount_point(dir: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir()) {
+        return Ok(());
     }
-    Ok(mount_move(Path::new("/").join(dir), target)?)
+    fs::create_dir(dir)
 }
 
 /// Enters the new root; returns the old one.

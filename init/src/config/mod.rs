@@ -85,6 +85,8 @@ pub(crate) enum ConfigError {
     NoUrl,
     #[error("{key}={value} is not an http or https URL")]
     Url { key: &'static str, value: String },
+    #[error("{key}={value}: this version puts nothing in the place of ${{...}}")]
+    Variable { key: &'static str, value: String },
     #[error("nothing vouches for the image: zimg.hash= is missing")]
     NoAnchor,
     #[error("zimg.hash={value}: {why}")]
@@ -111,6 +113,9 @@ impl ConfigError {
                 "add zimg.url=http://SERVER/NAME.flist and zimg.hash=ROOT-HASH to the kernel command line (`zimg serve DIR` prints both)"
             }
             Self::Url { .. } => "write it as http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH",
+            Self::Variable { .. } => {
+                "write the URL out for each node, or let the server tell them apart"
+            }
             Self::NoAnchor => {
                 "add zimg.hash= with the root hash that `zimg inspect` prints (signatures, zimg.key=, are not checked by this version); only for an experiment, zimg.verify=off"
             }
@@ -135,6 +140,11 @@ impl ConfigError {
 /// rest of the configuration is the failure.
 pub(crate) fn on_fail(sources: &Sources) -> OnFail {
     sources.last("zimg.onfail").and_then(parse_on_fail).unwrap_or_default()
+}
+
+/// What of `sources` is ignored: for the screen of a boot that failed, perhaps for that.
+pub(crate) fn ignored(sources: &Sources) -> Vec<String> {
+    near::unknown_keys(sources).unwrap_or_default()
 }
 
 /// Checks it all. The warnings name what was ignored.
@@ -167,6 +177,9 @@ fn urls(sources: &Sources, key: &'static str) -> Result<Vec<String>, ConfigError
     let check = |value: &str| {
         let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
         match host {
+            _ if value.contains("${") => {
+                Err(ConfigError::Variable { key, value: value.to_owned() })
+            }
             Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(value.to_owned()),
             _ => Err(ConfigError::Url { key, value: value.to_owned() }),
         }

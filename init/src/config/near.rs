@@ -1,5 +1,5 @@
 //! Keys that look like zimg's and are not: warned about by name, or refused where the slip would
-//! turn verification off.
+//! turn verification off. So are arguments of others that a node may have come to rely on.
 
 use super::{ConfigError, Sources};
 
@@ -17,6 +17,22 @@ const KNOWN: [&str; 10] = [
     "zimg.shell",
 ];
 
+/// What this version does nothing about, and what there is instead. The network's are dracut's.
+const UNSUPPORTED: [(&str, &str); 12] = [
+    ("zimg.ca", "put the certificates, in PEM, into /etc/zimg/ca.pem of the initramfs"),
+    ("zimg.cache", "chunks are kept in memory"),
+    ("zimg.epoch", "the clock is the machine's"),
+    ("zimg.ntp", "the clock is the machine's"),
+    ("zimg.prefetch", "contents come as they are read"),
+    ("zimg.proxy", "servers are asked directly"),
+    ("bond", "one plain interface carries the node"),
+    ("bridge", "one plain interface carries the node"),
+    ("team", "one plain interface carries the node"),
+    ("vlan", "one plain interface carries the node"),
+    ("ifname", "interfaces have the kernel's names"),
+    ("rd.route", "routes come from ip= or DHCP"),
+];
+
 /// Those no misspelling may stand for, and how many slips of the finger are still close.
 const VERIFICATION: [(&str, usize); 3] = [("zimg.hash", 1), ("zimg.key", 1), ("zimg.verify", 2)];
 
@@ -29,10 +45,15 @@ const SUSPECT: [(&str, &str); 5] = [
     ("verif", "zimg.verify"),
 ];
 
-/// One warning for each unknown `zimg*` key, or an error for one that is nearly a verification key.
+/// One warning for each key that is unknown or without effect, or an error for one that is nearly
+/// a verification key.
 pub(super) fn unknown_keys(sources: &Sources) -> Result<Vec<String>, ConfigError> {
     let mut warnings = Vec::new();
     for word in sources.line.iter().chain(&sources.files) {
+        if let Some((key, instead)) = UNSUPPORTED.iter().find(|(key, _)| *key == word.key) {
+            warnings.push(format!("{key}= is not supported by this version: {instead}"));
+            continue;
+        }
         let Some(name) = zimg_name(&word.key) else { continue };
         if KNOWN.contains(&word.key.as_str()) {
             continue;
@@ -101,11 +122,22 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named() {
-        for key in ["zimg.ulr", "zimg.colour", "zimg.cache", "zimg.ntp", "zimgfoo", "zimg.ca"] {
+        for key in ["zimg.ulr", "zimg.colour", "zimgfoo", "zimg.cached", "zimg.Proxy"] {
             let warnings = check(&format!("{key}=1")).unwrap();
             assert_eq!(warnings.len(), 1, "{key}");
             assert!(warnings[0].contains(key), "{warnings:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named_once() {
+        for (key, _) in UNSUPPORTED {
+            let warnings = check(&format!("{key}=1 quiet")).unwrap();
+            assert_eq!(warnings.len(), 1, "{key}");
+            assert!(warnings[0].starts_with(&format!("{key}= is not supported")), "{warnings:?}");
+            assert!(!KNOWN.contains(&key));
+        }
+        assert_eq!(check("bonding.max_bonds=0 vlans=1 rd.neednet=1"), Ok(vec![]));
     }
 
     #[test]

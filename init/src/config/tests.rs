@@ -56,6 +56,13 @@ fn urls_must_be_http() {
 }
 
 #[test]
+fn variables_are_refused_rather_than_asked_for() {
+    let result = parse(&format!("zimg.url=http://h/${{mac}}.flist zimg.hash={HASH}"));
+    assert!(matches!(result, Err(ConfigError::Variable { key: "zimg.url", .. })), "{result:?}");
+    assert!(result.unwrap_err().to_string().ends_with("in the place of ${...}"));
+}
+
+#[test]
 fn nothing_to_vouch_is_refused() {
     assert_eq!(parse("zimg.url=http://h/x"), Err(ConfigError::NoAnchor));
 }

@@ -169,7 +169,9 @@ impl Loader {
             };
             thread::scope(|scope| {
                 for _ in 1..wave.len().min(AT_ONCE) {
-                    scope.spawn(work);
+                    if let Err(e) = thread::Builder::new().spawn_scoped(scope, work) {
+                        log::debug!("fewer modules are loaded at once: {e}");
+                    }
                 }
                 work();
             });
