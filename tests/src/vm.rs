@@ -53,7 +53,8 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.initramfs)
             .arg("-append")
-            .arg(format!("console=ttyS0 {}", self.cmdline));
+            // A kernel that panics ends the machine, not only the boot.
+            .arg(format!("console=ttyS0 panic=-1 {}", self.cmdline));
         if self.network {
             command.args(["-device", "virtio-net-pci,netdev=net0,romfile="]);
         }

@@ -80,8 +80,8 @@ fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<M
     fs::write(
         &script,
         "#!/bin/busybox sh\n\
-         export PATH=/bin; busybox mkdir -p /bin /lower /up /root; busybox --install -s /bin\n\
-         mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys\n\
+         export PATH=/bin; busybox mkdir -p /lower /up /root; busybox mount -t proc proc /proc\n\
+         busybox --install -s /bin; mount -t devtmpfs dev /dev; mount -t sysfs sys /sys\n\
          mount -t tmpfs -o mode=755 run /run\n\
          release=$(uname -r); cd /lib/modules/$release\n\
          # Each needs others: the order does not matter when all are tried often enough.\n\
