@@ -94,7 +94,7 @@ pub(crate) fn mount(verified: Verified, dir: &Path) -> Result<Mounted, Failure> 
 /// How much memory the machine has, in bytes.
 fn memory() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::try_from(info.totalram).unwrap_or(u64::MAX).saturating_mul(u64::from(info.mem_unit))
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 /// How much of `memory` the cache may take.

@@ -36,6 +36,7 @@ use std::env;
 use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::process::ExitCode;
+use wire::GivenFile;
 
 fn main() -> ExitCode {
     let mut args = env::args_os();
@@ -78,16 +79,15 @@ fn boot(asked: &mut Option<Sources>) -> Result<Infallible, Failure> {
     )?;
     marks.mark("start");
 
-    let files = spawn::RootDaemon::start()?.ready(config.timeout, &mut marks)?;
+    let mut daemon = spawn::RootDaemon::start()?;
+    let ready = daemon.ready(config.timeout, &mut marks);
+    // Also where it failed: only then are all interfaces there that the screen may show.
     if let Some(hotplug) = &hotplug {
         hotplug.settle();
     }
-    overlay::assemble(&config.overlay)?;
+    let files = ready?;
     let root = Path::new(overlay::ROOT);
-    let init = osinit::find(root, config.init.as_deref())?;
-    marks.mark("overlay");
-
-    handover::write(&files, root)?;
+    let init = lay_root(root, &config, &files, &mut marks).map_err(|e| daemon.blamed_for(e))?;
     shutdown::install().or_fail(
         Stage::Handover,
         "copy the shutdown program to /run",
@@ -101,6 +101,20 @@ fn boot(asked: &mut Option<Sources>) -> Result<Infallible, Failure> {
     log::info!("{}; {init} is next", marks.summary());
     switch::switch_root(root)?;
     osinit::become_init(&init)
+}
+
+/// Makes the booted system's root, of what the root daemon serves. Returns the system's init.
+fn lay_root(
+    root: &Path,
+    config: &Config,
+    files: &[GivenFile],
+    marks: &mut Marks,
+) -> Result<String, Failure> {
+    overlay::assemble(&config.overlay)?;
+    let init = osinit::find(root, config.init.as_deref())?;
+    marks.mark("overlay");
+    handover::write(files, root)?;
+    Ok(init)
 }
 
 fn read_sources() -> Result<Sources, Failure> {

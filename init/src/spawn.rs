@@ -4,6 +4,7 @@ use crate::failure::{Failure, OrFail, Stage};
 use crate::marks::Marks;
 use crate::wire::{GivenFile, Message};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::fmt;
 use std::io::{self, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -43,7 +44,7 @@ impl RootDaemon {
 
     /// Waits until the image is mounted, at most `limit` and some grace.
     pub(crate) fn ready(
-        mut self,
+        &mut self,
         limit: Duration,
         marks: &mut Marks,
     ) -> Result<Vec<GivenFile>, Failure> {
@@ -77,11 +78,63 @@ impl RootDaemon {
         Message::receive(&mut self.pipe)
     }
 
+    /// `failure`, or that the daemon is no more, as nothing it served works then.
+    pub(crate) fn blamed_for(&mut self, failure: Failure) -> Failure {
+        match self.child.try_wait() {
+            Ok(Some(status)) => ended(&status).fact("then", failure.what),
+            Ok(None) | Err(_) => failure,
+        }
+    }
+
     fn ended(&mut self) -> Failure {
-        let how = match self.child.wait() {
-            Ok(status) => status.to_string(),
-            Err(e) => e.to_string(),
-        };
-        Failure::new(Stage::Daemon, format!("the root daemon ended before its time: {how}"), DEFECT)
+        match self.child.wait() {
+            Ok(status) => ended(&status),
+            Err(e) => ended(&e),
+        }
+    }
+}
+
+fn ended(how: &dyn fmt::Display) -> Failure {
+    Failure::new(Stage::Daemon, format!("the root daemon ended before its time: {how}"), DEFECT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daemon(script: &str) -> RootDaemon {
+        let mut shell = Command::new("/bin/sh");
+        let mut child = shell.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let pipe = BufReader::new(child.stdout.take().unwrap());
+        RootDaemon { child, pipe }
+    }
+
+    fn ready(daemon: &mut RootDaemon) -> Failure {
+        daemon.ready(Duration::ZERO, &mut Marks::start()).unwrap_err()
+    }
+
+    #[test]
+    fn a_daemon_that_dies_is_told() {
+        let mut daemon = daemon("kill -ABRT $$");
+        let failure = ready(&mut daemon);
+        assert_eq!(failure.stage, Stage::Daemon);
+        assert!(failure.what.contains("SIGABRT"), "{}", failure.what);
+        let later = daemon.blamed_for(Failure::new(Stage::Overlay, "not connected", "x"));
+        assert_eq!(later.stage, Stage::Daemon);
+        assert_eq!(later.facts, [("then".to_owned(), "not connected".to_owned())]);
+    }
+
+    #[test]
+    fn a_daemon_that_lives_is_not_blamed() {
+        let mut daemon = daemon("read line");
+        let failure = Failure::new(Stage::Overlay, "no such device", "x");
+        assert_eq!(daemon.blamed_for(failure.clone()), failure);
+        daemon.child.kill().unwrap();
+        daemon.child.wait().unwrap();
+    }
+
+    #[test]
+    fn one_that_talks_nonsense_is_told() {
+        assert_eq!(ready(&mut daemon("echo hello, hello")).stage, Stage::Daemon);
     }
 }

@@ -66,6 +66,16 @@ fn no_such_flist() -> Result {
 }
 
 #[test]
+fn a_store_without_the_packs() -> Result {
+    let _lab = Lab::enter()?;
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(images::folder()?.join("debian.flist"), folder.path().join("debian.flist"))?;
+    let _server = Server::start(folder.path(), "127.0.0.1:8080")?;
+    let arguments = images::arguments("debian.flist", 8080)?;
+    refused(&arguments, &["It failed at: store", "/packs/", "404", "published beside the flist"])
+}
+
+#[test]
 fn unknown_host() -> Result {
     let _lab = Lab::enter()?;
     let dns = UdpSocket::bind("127.0.0.1:53")?;
