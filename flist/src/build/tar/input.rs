@@ -3,13 +3,17 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
 use super::header::{BLOCK, Header};
-use crate::build::BuildError;
 use crate::build::output::Temp;
 use crate::build::read::{Place, stamp_of};
+use crate::build::{BuildError, Progress};
 use crate::format::looks;
 use crate::image::Time;
 
@@ -19,24 +23,28 @@ const HEAD: usize = 64 << 10;
 const ZSTD_WINDOW_LOG: u32 = 31;
 
 /// An archive being read.
-pub(super) struct Input {
-    from: From,
+pub(super) struct Input<'a> {
+    from: From<'a>,
     /// Position in the archive, after decompression.
     pos: u64,
     /// The archive's path, to be shown.
     pub(super) path: PathBuf,
 }
 
-enum From {
+enum From<'a> {
     /// A plain tar on a disk, with its length and time of modification.
     File { file: File, stamp: (u64, Time) },
     /// Anything else. What it holds is kept in the spool.
-    Stream { reader: Box<dyn Read>, spool: Spool },
+    Stream { reader: Box<dyn Read + 'a>, spool: Spool },
 }
 
-impl Input {
+impl<'a> Input<'a> {
     /// Opens an archive and looks what it is. A spool, if it takes one, lies in `store`.
-    pub(super) fn open(path: &Path, store: &Path) -> Result<Self, BuildError> {
+    pub(super) fn open(
+        path: &Path,
+        store: &Path,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, BuildError> {
         let file = File::open(path).map_err(BuildError::io("open", path))?;
         let regular = file.metadata().map_err(BuildError::io("examine", path))?.is_file();
         let mut head = [0; BLOCK];
@@ -44,17 +52,18 @@ impl Input {
             let stamp = stamp_of(&file, path)?;
             return Ok(Self { from: From::File { file, stamp }, pos: 0, path: path.to_path_buf() });
         }
-        Self::stream(file, path, store)
+        Self::stream(file, path, store, progress)
     }
 
     /// An archive from a stream, standard input for one.
     pub(super) fn stream(
-        reader: impl Read + 'static,
+        reader: impl Read + AsFd + 'a,
         path: &Path,
         store: &Path,
+        progress: &'a dyn Progress,
     ) -> Result<Self, BuildError> {
         let failed = || |e| failed(path, 0, e);
-        let packed = peek(reader).map_err(failed())?;
+        let packed = peek(Attentive { reader, progress }).map_err(failed())?;
         let reader = decompressed(packed).map_err(failed())?;
         let mut plain = peek(reader).map_err(failed())?;
         let head = plain.fill_buf().map_err(failed())?;
@@ -167,6 +176,32 @@ fn is_tar(block: &[u8; BLOCK]) -> bool {
     block.iter().all(|&b| b == 0) || Header::parse(block).is_ok()
 }
 
+/// A reader that gives up once the build is cancelled, also while it waits for what does not come.
+struct Attentive<'a, R> {
+    reader: R,
+    progress: &'a dyn Progress,
+}
+
+/// How often a reader that waits looks whether it still should.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+impl<R: Read + AsFd> Read for Attentive<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.progress.cancelled() {
+                return Err(io::Error::other("interrupted"));
+            }
+            // At the end, or in trouble, it is ready too: the read tells.
+            let mut wanted = [PollFd::new(&self.reader, PollFlags::IN)];
+            match poll(&mut wanted, Some(&LOOK)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return self.reader.read(buffer),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
 /// A reader whose first bytes are in its buffer, all of [`HEAD`] unless there are fewer.
 fn peek(mut reader: impl Read) -> io::Result<impl BufRead> {
     let mut head = Vec::new();
@@ -174,7 +209,7 @@ fn peek(mut reader: impl Read) -> io::Result<impl BufRead> {
     Ok(io::Cursor::new(head).chain(BufReader::with_capacity(HEAD, reader)))
 }
 
-fn decompressed(mut reader: impl BufRead + 'static) -> io::Result<Box<dyn Read>> {
+fn decompressed<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let head = reader.fill_buf()?;
     Ok(match head {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),

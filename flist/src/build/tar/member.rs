@@ -42,7 +42,7 @@ pub(super) enum Content {
 
 /// Reads an archive, entry by entry.
 pub(super) struct Members<'a> {
-    pub(super) input: Input,
+    pub(super) input: Input<'a>,
     progress: &'a dyn Progress,
     /// What global headers said.
     global: Records,
@@ -57,7 +57,7 @@ struct Before {
 }
 
 impl<'a> Members<'a> {
-    pub(super) fn new(input: Input, progress: &'a dyn Progress) -> Self {
+    pub(super) fn new(input: Input<'a>, progress: &'a dyn Progress) -> Self {
         Self { input, progress, global: Records::default() }
     }
 

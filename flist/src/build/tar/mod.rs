@@ -30,9 +30,20 @@ pub(super) fn read(
     store: &Path,
     progress: &dyn Progress,
 ) -> Result<(Tree, Place), BuildError> {
+    read_all(path, store, progress).map_err(|error| {
+        // A reader that was told to stop has its own words for that.
+        if progress.cancelled() { BuildError::Cancelled } else { error }
+    })
+}
+
+fn read_all(
+    path: Option<&Path>,
+    store: &Path,
+    progress: &dyn Progress,
+) -> Result<(Tree, Place), BuildError> {
     let input = match path {
-        Some(path) => Input::open(path, store)?,
-        None => Input::stream(std::io::stdin(), Path::new("standard input"), store)?,
+        Some(path) => Input::open(path, store, progress)?,
+        None => Input::stream(std::io::stdin(), Path::new("standard input"), store, progress)?,
     };
     let mut members = Members::new(input, progress);
     let mut growing = Growing::new()?;

@@ -36,7 +36,7 @@ impl From<BuildError> for NoMap {
 }
 
 impl NoMap {
-    pub(super) fn into_error(self, input: &Input, path: &[u8]) -> BuildError {
+    pub(super) fn into_error(self, input: &Input<'_>, path: &[u8]) -> BuildError {
         match self {
             Self::Wrong(why) => input.wrong(Some(path), why),
             Self::Error(error) => error,
@@ -51,7 +51,7 @@ const TOO_MANY: Wrong = "this sparse file has too many holes";
 /// The map of an entry, if it is sparse. Where the map is part of what is `stored`, reads it and
 /// takes its length off.
 pub(super) fn map(
-    input: &mut Input,
+    input: &mut Input<'_>,
     kind: u8,
     block: &[u8; BLOCK],
     records: &Records,
@@ -87,7 +87,7 @@ fn pairs(numbers: &[u64]) -> Result<Vec<(u64, u64)>, Wrong> {
 }
 
 /// The old form: four runs in the header, more in blocks behind it.
-fn in_header(input: &mut Input, header: &[u8; BLOCK]) -> Result<Map, NoMap> {
+fn in_header(input: &mut Input<'_>, header: &[u8; BLOCK]) -> Result<Map, NoMap> {
     let size = u64::try_from(number(header, 483, 12)?).ok().ok_or(MALFORMED)?;
     let mut runs = Vec::new();
     take_runs(header, 386, 4, &mut runs)?;
@@ -117,7 +117,7 @@ fn take_runs(
 }
 
 /// Lines of decimal numbers, the first says how many pairs follow; padded to whole blocks.
-fn before_contents(input: &mut Input, stored: &mut u64) -> Result<Vec<(u64, u64)>, NoMap> {
+fn before_contents(input: &mut Input<'_>, stored: &mut u64) -> Result<Vec<(u64, u64)>, NoMap> {
     let mut text: Vec<u8> = Vec::new();
     let mut numbers: Vec<u64> = Vec::new();
     let mut wanted = 1;
