@@ -46,13 +46,16 @@ const INNER: &[(usize, &[u8], &str)] = &[
     (0x8001, b"CD001", "an ISO 9660 image"),
 ];
 
-/// What `bytes`, which do not begin with [`MAGIC`], look like.
+/// What `bytes`, which are not what they should be, look like.
 pub(crate) fn looks(bytes: &[u8]) -> Looks {
     if bytes.is_empty() {
         return Looks::Empty;
     }
     // The high bit lost, a line end changed, Latin-1 taken for UTF-8.
     let name = MAGIC.get(1..6).unwrap_or_default();
+    if bytes.starts_with(MAGIC.as_slice()) {
+        return Looks::Like("an flist");
+    }
     if bytes.windows(name.len()).take(4).any(|w| w == name) {
         return Looks::TextDamage;
     }
@@ -102,6 +105,7 @@ mod tests {
             (b"<?xml version", "XML"),
             (b"\x1f\x8b\x08", "gzip"),
             (b"hsqs\x01", "squashfs"),
+            (&MAGIC, "like an flist"),
             (b"SQLite format 3\0", "Zero-OS"),
             (&tar, "tar"),
             (b"\x13flist\r\n", "binary"),

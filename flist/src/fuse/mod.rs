@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use rustix::io::Errno;
+
 use crate::fs::Fs;
 use kernel::Target;
 
@@ -69,6 +71,9 @@ pub enum MountError {
         /// What the kernel said.
         error: io::Error,
     },
+    /// The server of what is mounted there has ended, without unmounting.
+    #[error("{dir}: a dead mount is in the way; take it off with `umount {dir}`", dir = .0.display())]
+    Dead(PathBuf),
     /// What is there is no directory.
     #[error("{}: not a directory", .0.display())]
     NotDirectory(PathBuf),
@@ -133,7 +138,10 @@ pub struct Unmounter(Arc<Target>);
 /// # Errors
 /// [`MountError`]; nothing is mounted then.
 pub fn mount(fs: Arc<Fs>, dir: &Path, options: &MountOptions) -> Result<Mounted, MountError> {
-    let failed = |error| MountError::Directory { dir: dir.to_owned(), error };
+    let failed = |error| match Errno::from_io_error(&error) {
+        Some(Errno::NOTCONN) => MountError::Dead(dir.to_owned()),
+        _ => MountError::Directory { dir: dir.to_owned(), error },
+    };
     let dir = dir.canonicalize().map_err(failed)?;
     if !dir.metadata().map_err(failed)?.is_dir() {
         return Err(MountError::NotDirectory(dir));

@@ -155,7 +155,10 @@ impl Shared {
         let waiters: Vec<_> = ids.flat_map(|id| state.give_up(&id)).collect();
         let ended = state.forget(run, now);
         drop(state);
-        self.log_end(ended);
+        // Where the stores stay away, those who wait are told why; nothing is back.
+        if matches!(error, FetchError::Corrupt { .. }) {
+            self.log_end(ended);
+        }
         waiters.into_iter().for_each(|waiter| waiter.request.fail(error.clone()));
     }
 
