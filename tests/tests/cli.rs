@@ -1,10 +1,14 @@
 //! `zimg` as a user meets it: what it says and returns, above all when something is wrong. Every
 //! refusal is one sentence that names the thing, and leaves nothing behind.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tests::http_faults::{Fault, FaultyServer};
@@ -123,7 +127,141 @@ fn wrong_command_lines() -> Result {
     shop.refuses(&["inspect", "a.flist", "--hash", "12"], 2, &["64 hexadecimal digits"])?;
     shop.refuses(&["mount", "http://127.0.0.1:1/a.flist", "tree"], 2, &["--hash"])?;
     shop.refuses(&["inspect", "ftp://host/a.flist"], 2, &["ftp", "http"])?;
+    shop.refuses(&["build", "tree", "b.flist", "--threads", "100000"], 2, &["100000", "512"])?;
+    shop.refuses(&["build", "tree", ""], 2, &["empty"])?;
+    shop.refuses(&["verify", "a.flist", "--store", "tree"], 2, &["--all-chunks"])?;
+    shop.refuses(&["serve", ".", "--listen", "127.0.0.1:99999"], 2, &["ADDRESS:PORT"])?;
     shop.refuses(&["cat", "a.flist"], 2, &["path"])
+}
+
+#[test]
+fn what_is_wrong_is_said_once() -> Result {
+    let shop = Shop::new()?;
+    let once = |args: &[&str], words: &str| -> Result {
+        let said = text(&shop.zimg(args)?.stderr);
+        assert_eq!(said.matches(words).count(), 1, "{args:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+        Ok(())
+    };
+    once(&["build", "tree", "none/b.flist"], "No such file")?;
+    once(&["build", "nothing", "b.flist"], "No such file")?;
+    once(&[], "subcommands")?;
+    once(&["build", "a.flist", "b.flist"], "it looks like an flist")
+}
+
+/// Standard output that can't be written is an error with a name; one that nobody reads is none.
+#[test]
+fn standard_output_that_is_full_or_gone() -> Result {
+    let shop = Shop::new()?;
+    fs::write(shop.path("tree/new"), "new")?;
+    let built = shop.zimg(&["build", "tree", "c.flist"])?;
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let run = |args: &[&str], stdout: Stdio| -> anyhow::Result<(Option<i32>, String)> {
+        let mut command = Command::new(out::built("zimg")?);
+        let command = command.current_dir(shop.dir.path()).args(args).stdin(Stdio::null());
+        let output = command.stdout(stdout).stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+        Ok((output.status.code(), text(&output.stderr)))
+    };
+    let good: [&[&str]; 8] = [
+        &["--help"],
+        &["--version"],
+        &["build", "tree", "d.flist"],
+        &["ls", "a.flist"],
+        &["ls", "--json", "a.flist"],
+        &["cat", "a.flist", "/noise"],
+        &["inspect", "a.flist"],
+        &["verify", "a.flist", "--all-chunks"],
+    ];
+    let bad: &[&str] = &["diff", "a.flist", "c.flist"];
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full");
+    for args in good.into_iter().chain([bad]) {
+        let (status, said) = run(args, full()?.into())?;
+        assert_eq!(status, Some(1), "{args:?}: {said}");
+        assert!(said.contains("standard output") && said.lines().count() == 1, "{args:?}: {said}");
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let (status, said) = run(args, writer.into())?;
+        assert_eq!((status, said), (Some(i32::from(args == bad)), String::new()), "{args:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_pack_is_named_once() -> Result {
+    let shop = Shop::new()?;
+    let pack = shop.pack()?;
+    fs::remove_file(&pack)?;
+    let output = shop.zimg(&["verify", "a.flist", "--all-chunks"])?;
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.matches(&*pack.file_name().context("a name")?.to_string_lossy()).count(), 1);
+    assert!(said.contains("needed by /noise"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn names_in_a_diff_as_json() -> Result {
+    let shop = Shop::new()?;
+    fs::write(shop.path("tree/back\\slash"), "")?;
+    fs::write(shop.path("tree").join(OsStr::from_bytes(b"\xff")), "")?;
+    assert!(shop.zimg(&["build", "tree", "b.flist"])?.status.success());
+    let output = shop.zimg(&["diff", "--json", "a.flist", "b.flist"])?;
+    let diff: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let added = serde_json::json!([{ "path": "/back\\slash" }, { "path_hex": "2fff" }]);
+    assert_eq!(diff["added"], added);
+    Ok(())
+}
+
+/// Also while it waits for an archive that does not come, or never ends.
+#[test]
+fn a_build_can_be_interrupted() -> Result {
+    let shop = Shop::new()?;
+    let before = shop.files()?;
+    for source in ["-", "/dev/zero"] {
+        let mut build = Command::new(out::built("zimg")?)
+            .current_dir(shop.dir.path())
+            .args(["build", source, "b.flist"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(build.try_wait()?, None, "{source}: it waits");
+        root::run(Command::new("kill").arg(build.id().to_string()))?;
+        let end = Instant::now() + Duration::from_secs(20);
+        while build.try_wait()?.is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let ended = build.try_wait()?;
+        build.kill()?;
+        let said = text(&build.wait_with_output()?.stderr);
+        assert_eq!(ended.and_then(|status| status.code()), Some(1), "{source}: {said}");
+        assert_eq!(said, "zimg: interrupted\n", "{source}");
+        assert_eq!(shop.files()?, before, "{source}: something was left behind");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dead_mount_is_told() -> Result {
+    let shop = Shop::new()?;
+    let dir = shop.path("dir");
+    fs::create_dir(&dir)?;
+    let mut server = Command::new(out::built("zimg")?)
+        .args(["mount", "--foreground"])
+        .args([shop.path("a.flist"), dir.clone()])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().context("no output")?).read_line(&mut line)?;
+    server.kill()?;
+    server.wait()?;
+    let output = shop.zimg(&["mount", "a.flist", "dir"]);
+    root::run(Command::new("umount").arg(&dir))?;
+    let output = output?;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("dead mount") && said.contains("umount"), "{said}");
+    Ok(())
 }
 
 #[test]
@@ -219,7 +357,12 @@ fn servers_that_fail() -> Result {
     server.fail("", Fault::Status(404));
     shop.refuses(&["inspect", &url], 3, &["a.flist", "404"])?;
     server.stop();
-    shop.refuses(&["inspect", &url], 3, &["a.flist", "refused"])
+    shop.refuses(&["inspect", &url], 3, &["a.flist", "refused"])?;
+    let away = shop.zimg(&["cat", "a.flist", "/noise", "--store", &server.url("")])?;
+    let said = text(&away.stderr);
+    assert_eq!(away.status.code(), Some(3), "{said}");
+    assert!(!said.contains("back after"), "{said}");
+    Ok(())
 }
 
 #[test]

@@ -1,18 +1,22 @@
 //! `zimg build`: an flist and its packs from a directory or a tar.
 
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
+use anyhow::Context;
 use argh::FromArgs;
 use flist::build::{Options, Progress, Report, Source, Stage, build};
 
-use crate::exit::Usage;
+use crate::exit::{self, Usage};
 use crate::open;
 use crate::progress::Bar;
 use crate::signals::{Stop, StopSignals};
 use crate::text;
+
+/// More would only take memory: one reader feeds them all.
+const MOST_THREADS: usize = 512;
 
 /// Build an flist, and the packs that hold its contents, from a root file system.
 #[derive(FromArgs)]
@@ -37,7 +41,8 @@ pub(crate) struct Args {
     /// directory under which packs/ lies (default: the flist's own folder)
     #[argh(option)]
     store: Option<PathBuf>,
-    /// flist whose chunks are reused, not written again: a file or an http(s) URL
+    /// flist whose chunks are reused, not written again: a file or an http(s) URL. Its packs must
+    /// lie where the new ones go, or in a store that readers are given too
     #[argh(option)]
     base: Option<String>,
     /// zstd level, 1 to 22 (default: the base's, else 12)
@@ -58,6 +63,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(threads) = args.threads.filter(|threads| threads.get() > MOST_THREADS) {
+        let why = format!("build: --threads {threads}: choose 1 to {MOST_THREADS}");
+        return Err(Usage(why).into());
+    }
     let signals = StopSignals::block()?;
     let stop = Stop::default();
     signals.on_each({
@@ -78,8 +87,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let result = build(&source, &args.out, &options, &bars);
     bars.show(None);
     let report = result?;
-    print(&report, &args.out);
-    Ok(())
+    tell(&report);
+    print(&report, &args.out)
+        .with_context(|| format!("{} is built, but: {}", args.out.display(), exit::STDOUT))
 }
 
 fn metadata(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
@@ -136,7 +146,8 @@ impl Progress for Bars {
     }
 }
 
-fn print(report: &Report, out: &Path) {
+/// Says what is not as one might think.
+fn tell(report: &Report) {
     for warning in &report.warnings {
         eprintln!("zimg: warning: {warning}");
     }
@@ -146,18 +157,24 @@ fn print(report: &Report, out: &Path) {
     for path in &report.left_out.skipped {
         eprintln!("zimg: {}: part of what is being built, left out", path.display());
     }
+}
+
+fn print(report: &Report, path: &Path) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     let inodes = &report.inodes;
-    println!(
+    writeln!(
+        out,
         "{}: {} in {} files, {} directories, {} symlinks, {} devices, {} pipes and sockets",
-        out.display(),
+        path.display(),
         text::bytes(report.file_bytes),
         inodes.files,
         inodes.directories,
         inodes.symlinks,
         inodes.devices,
         inodes.pipes,
-    );
-    println!(
+    )?;
+    writeln!(
+        out,
         "flist of {}; contents stored in {}, in {} chunks: {} new, {} of the base; wrote {}",
         text::bytes(report.flist_len),
         text::bytes(report.stored_bytes),
@@ -165,6 +182,6 @@ fn print(report: &Report, out: &Path) {
         report.packs.new_chunks,
         report.packs.base_chunks,
         text::bytes(report.packs.bytes_written),
-    );
-    println!("root hash {}", report.root_hash);
+    )?;
+    writeln!(out, "root hash {}", report.root_hash)
 }

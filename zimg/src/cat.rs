@@ -6,6 +6,7 @@ use anyhow::Context;
 use argh::FromArgs;
 use flist::id::RootHash;
 
+use crate::exit;
 use crate::open::{self, Contents};
 use crate::path;
 
@@ -37,7 +38,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.paths.is_empty() {
-        return Err(crate::exit::Usage("cat: name at least one path in the image".into()).into());
+        return Err(exit::Usage("cat: name at least one path in the image".into()).into());
     }
     let opened = open::image(&args.flist, args.hash)?;
     let contents = Contents::new(&opened, &args.store)?;
@@ -52,10 +53,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let end = size.min(at + STEP);
             let bytes =
                 contents.read(ino, at..end).with_context(|| format!("can't read {path}"))?;
-            out.write_all(&bytes)?;
+            out.write_all(&bytes).context(exit::STDOUT)?;
             at = end;
         }
     }
-    out.flush()?;
-    Ok(())
+    out.flush().context(exit::STDOUT)
 }

@@ -10,7 +10,7 @@ use flist::image::{Image, Ino, Inode, Kind, ROOT};
 use serde_json::json;
 
 use crate::open::{self, Contents};
-use crate::{exit, path, text};
+use crate::{exit, ls, path, text};
 
 /// Bytes compared at a time.
 const STEP: u64 = 1 << 20;
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// new flist: a file or an http(s) URL
     #[argh(positional)]
     new: String,
-    /// one JSON object
+    /// one JSON object; paths as in `zimg ls --json`
     #[argh(switch)]
     json: bool,
     /// where the packs of both lie: a directory or URL (default: each flist's own folder)
@@ -68,13 +68,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let changes = walk.changes;
     let (chunks, bytes) = to_fetch(&old.image, &new.image);
     let mut out = BufWriter::new(io::stdout().lock());
-    if args.json {
-        write_json(&changes, chunks, bytes, &mut out)?;
+    let written = if args.json {
+        write_json(&changes, chunks, bytes, &mut out)
     } else {
-        write_text(&changes, chunks, bytes, &mut out)?;
-    }
-    out.flush()?;
-    if changes.is_empty() { Ok(()) } else { Err(exit::Silent(exit::BAD).into()) }
+        write_text(&changes, chunks, bytes, &mut out)
+    };
+    exit::answer(changes.is_empty(), written.and_then(|()| out.flush()))
 }
 
 /// Chunks of `new` that `old` does not have, and their stored bytes.
@@ -292,14 +291,20 @@ fn write_text(changes: &[Change], chunks: u64, bytes: u64, out: &mut impl Write)
 }
 
 fn write_json(changes: &[Change], chunks: u64, bytes: u64, out: &mut impl Write) -> io::Result<()> {
-    let shown = |path: &[u8]| format!("/{}", text::escaped(path));
+    let named = |path: &[u8]| {
+        let mut entry = json!({});
+        ls::put_bytes(&mut entry, "path", &[b"/", path].concat());
+        entry
+    };
     let (mut added, mut removed, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes {
         match change {
-            Change::Added(path) => added.push(json!(shown(path))),
-            Change::Removed(path) => removed.push(json!(shown(path))),
+            Change::Added(path) => added.push(named(path)),
+            Change::Removed(path) => removed.push(named(path)),
             Change::Changed(path, why) => {
-                changed.push(json!({ "path": shown(path), "why": why }));
+                let mut entry = named(path);
+                entry["why"] = json!(why);
+                changed.push(entry);
             }
         }
     }

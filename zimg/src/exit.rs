@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::io;
 
+use anyhow::Context;
 use flist::build::BuildError;
 use flist::fs::FsError;
 use flist::store::{FetchError, LoadError, StoreError};
@@ -14,6 +15,9 @@ pub(crate) const BAD: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// A server or mirror can't be reached.
 pub(crate) const UNREACHABLE: u8 = 3;
+
+/// What was to be done when writing the answer failed.
+pub(crate) const STDOUT: &str = "can't write to standard output";
 
 /// All has been said already; the process only returns this status.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +31,7 @@ pub(crate) struct Usage(pub(crate) String);
 
 /// What the process says and returns for `error`: the message, if there is something left to say.
 pub(crate) fn verdict(error: &anyhow::Error) -> (u8, Option<String>) {
-    let said = Some(format!("zimg: {error:#}"));
+    let said = Some(format!("zimg: {}", sentence(error)));
     for cause in error.chain() {
         if let Some(Silent(status)) = cause.downcast_ref() {
             return (*status, None);
@@ -38,13 +42,37 @@ pub(crate) fn verdict(error: &anyhow::Error) -> (u8, Option<String>) {
         if store_error(cause).is_some_and(out_of_reach) {
             return (UNREACHABLE, said);
         }
-        // The reader of our output has gone, as `head` does: nothing is wrong.
-        if cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-        {
+        if cause.downcast_ref().is_some_and(reader_gone) {
             return (0, None);
         }
     }
     (BAD, said)
+}
+
+/// The chain of causes. Some name theirs already: that is not said twice.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        match (said.is_empty(), said.contains(&cause)) {
+            (true, _) => cause,
+            (false, true) => said,
+            (false, false) => format!("{said}: {cause}"),
+        }
+    })
+}
+
+/// Whether the reader of our output has gone, as `head` does: nothing is wrong.
+pub(crate) fn reader_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// What a command returns whose answer is `good` or not, once that was written: where nobody reads
+/// it to the end it is the same answer.
+pub(crate) fn answer(good: bool, written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Err(error) if good || !reader_gone(&error) => Err(error).context(STDOUT),
+        _ if good => Ok(()),
+        _ => Err(Silent(BAD).into()),
+    }
 }
 
 /// Whether a build was refused for an option's value.
@@ -73,5 +101,34 @@ pub(crate) fn out_of_reach(error: &StoreError) -> bool {
             true
         }
         StoreError::Protocol { .. } | StoreError::Io { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io_error(kind: io::ErrorKind) -> io::Error {
+        io::Error::from(kind)
+    }
+
+    #[test]
+    fn no_cause_is_said_twice() {
+        let full = io_error(io::ErrorKind::StorageFull);
+        let error = anyhow::anyhow!("b: {full}").context("a");
+        let doubled = anyhow::Error::new(full).context(format!("{error:#}"));
+        assert_eq!(sentence(&doubled), format!("{error:#}"));
+        assert_eq!(sentence(&error), format!("{error:#}"));
+    }
+
+    #[test]
+    fn a_bad_answer_stays_bad_when_its_reader_leaves() {
+        let status = |good, written| answer(good, written).map_err(|e| verdict(&e).0).err();
+        let gone = || Err(io_error(io::ErrorKind::BrokenPipe));
+        assert_eq!(status(true, Ok(())), None);
+        assert_eq!(status(false, Ok(())), Some(BAD));
+        assert_eq!(status(true, gone()), Some(0));
+        assert_eq!(status(false, gone()), Some(BAD));
+        assert_eq!(status(true, Err(io_error(io::ErrorKind::StorageFull))), Some(BAD));
     }
 }

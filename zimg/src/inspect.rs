@@ -10,7 +10,7 @@ use flist::image::{Image, Kind};
 use serde_json::{Value, json};
 
 use crate::open::{self, Opened};
-use crate::text;
+use crate::{exit, text};
 
 /// Show an flist's root hash, sizes, counts, ratio, chunks and packs.
 #[derive(FromArgs)]
@@ -35,12 +35,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let opened = open::image(&args.flist, args.hash)?;
     let figures = Figures::of(&opened.image);
     let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{:#}", figures.json(&opened))?;
-    } else {
-        figures.print(&opened, &mut out)?;
-    }
-    Ok(())
+    exit::answer(
+        true,
+        if args.json {
+            writeln!(out, "{:#}", figures.json(&opened))
+        } else {
+            figures.print(&opened, &mut out)
+        },
+    )
 }
 
 /// Counts and sums over an image's tables.

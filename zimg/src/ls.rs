@@ -7,9 +7,7 @@ use flist::id::RootHash;
 use flist::image::{Image, Ino, Inode, Kind};
 use serde_json::{Value, json};
 
-use crate::open;
-use crate::path;
-use crate::text;
+use crate::{exit, open, path, text};
 
 /// List what an flist holds, with all below it.
 #[derive(FromArgs)]
@@ -39,14 +37,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let start = path::resolve(&image, args.path.as_bytes())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let base = args.path.trim_matches('/').as_bytes().to_vec();
-    if args.json {
-        write_json(&image, start, base, &mut out)?;
+    let written = if args.json {
+        write_json(&image, start, base, &mut out)
     } else {
-        Lister { image: &image, raw: !io::stdout().is_terminal(), out: &mut out }
-            .list(start, base)?;
-    }
-    out.flush()?;
-    Ok(())
+        let raw = !io::stdout().is_terminal();
+        Lister { image: &image, raw, out: &mut out }.list(start, base)
+    };
+    exit::answer(true, written.and_then(|()| out.flush()))
 }
 
 struct Lister<'a, W> {
@@ -178,7 +175,8 @@ pub(crate) fn kind(inode: &Inode) -> &'static str {
     }
 }
 
-fn put_bytes(value: &mut Value, key: &str, bytes: &[u8]) {
+/// Notes bytes under `key` where they are UTF-8, else in hexadecimal under `key_hex`.
+pub(crate) fn put_bytes(value: &mut Value, key: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => value[key] = json!(text),
         Err(_) => {

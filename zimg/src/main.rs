@@ -19,6 +19,7 @@ mod unpack;
 mod verify;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use argh::FromArgs;
@@ -72,37 +73,52 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
-    let (status, said) = exit::verdict(&error);
+    end(&error)
+}
+
+/// The command that the command line names, or the status after help or a usage error was shown.
+fn parse() -> Result<Command, ExitCode> {
+    let usage = |text: &str| {
+        eprintln!("zimg: {}", one_line(text));
+        ExitCode::from(exit::USAGE)
+    };
+    let args: Vec<String> =
+        std::env::args_os().skip(1).map(OsString::into_string).collect::<Result<_, _>>().map_err(
+            |arg| usage(&format!("{arg:?} is not UTF-8: go by way of a symbolic link to it")),
+        )?;
+    if args.iter().any(String::is_empty) {
+        return Err(usage("an argument is empty, perhaps by a variable that is not set"));
+    }
+    // argh takes a lone dash for an option it does not know.
+    let stdin = |arg| if arg == "-" { "/dev/stdin" } else { arg };
+    let args: Vec<&str> = args.iter().map(String::as_str).map(stdin).collect();
+    if let ["--version" | "-V"] = args.as_slice() {
+        return Err(show(concat!("zimg ", env!("CARGO_PKG_VERSION"))));
+    }
+    match Cli::from_args(&["zimg"], &args) {
+        Ok(cli) => Ok(cli.command),
+        Err(early) if early.status.is_ok() => Err(show(early.output.trim_end())),
+        Err(early) => Err(usage(&early.output)),
+    }
+}
+
+/// Writes what was asked for to standard output. Returns the status after that.
+fn show(text: &str) -> ExitCode {
+    let written = writeln!(io::stdout(), "{text}");
+    exit::answer(true, written).map_or_else(|error| end(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Says what is left to say of an error. Returns its status.
+fn end(error: &anyhow::Error) -> ExitCode {
+    let (status, said) = exit::verdict(error);
     if let Some(said) = said {
         eprintln!("{said}");
     }
     ExitCode::from(status)
 }
 
-/// The command that the command line names, or the status after help or a usage error was shown.
-fn parse() -> Result<Command, ExitCode> {
-    let usage = |text: &str| {
-        eprintln!("zimg: {text}");
-        ExitCode::from(exit::USAGE)
-    };
-    let args: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(OsString::into_string)
-        .collect::<Result<_, _>>()
-        .map_err(|arg| usage(&format!("{arg:?}: an argument that is not UTF-8")))?;
-    // argh takes a lone dash for an option it does not know.
-    let stdin = |arg| if arg == "-" { "/dev/stdin" } else { arg };
-    let args: Vec<&str> = args.iter().map(String::as_str).map(stdin).collect();
-    if let ["--version" | "-V"] = args.as_slice() {
-        println!("zimg {}", env!("CARGO_PKG_VERSION"));
-        return Err(ExitCode::SUCCESS);
-    }
-    match Cli::from_args(&["zimg"], &args) {
-        Ok(cli) => Ok(cli.command),
-        Err(early) if early.status.is_ok() => {
-            println!("{}", early.output.trim_end());
-            Err(ExitCode::SUCCESS)
-        }
-        Err(early) => Err(usage(early.output.trim_end())),
-    }
+/// argh's messages, some of which are lists, as the one sentence that everything else is.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    format!("{}; `zimg COMMAND --help` tells more", words.join(" ").trim_end_matches('.'))
 }

@@ -1,6 +1,6 @@
 //! `zimg verify`: whether an flist, and every chunk it needs, is what it should be.
 
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 
 use anyhow::anyhow;
@@ -11,9 +11,9 @@ use flist::image::{Image, Kind, Pack};
 use flist::store::{Store, StoreError};
 use rayon::prelude::*;
 
-use crate::open;
+use crate::exit::{self, Usage};
 use crate::progress::Bar;
-use crate::{exit, path, text};
+use crate::{open, path, text};
 
 /// Most stored bytes asked for at once.
 const REQUEST: u64 = 4 << 20;
@@ -45,21 +45,29 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if !args.all_chunks && !args.store.is_empty() {
+        return Err(Usage("verify: --store goes with --all-chunks, which reads it".into()).into());
+    }
     let opened = open::image(&args.flist, args.hash)?;
     let sure = if args.hash.is_some() { ", as demanded" } else { "" };
-    println!("{}: good; root hash {}{sure}", args.flist, opened.root_hash);
-    if !args.all_chunks {
-        return Ok(());
+    let mut out = io::stdout();
+    let mut written = writeln!(out, "{}: good; root hash {}{sure}", args.flist, opened.root_hash);
+    let mut good = true;
+    if args.all_chunks {
+        for store in open::stores(&opened, &args.store)? {
+            let bad = check_store(&opened.image, store.as_ref())?;
+            good &= bad.is_empty();
+            written = written.and_then(|()| report(&opened.image, store.as_ref(), &bad, &mut out));
+        }
     }
-    let mut bad = false;
-    for store in open::stores(&opened, &args.store)? {
-        bad |= !check_store(&opened.image, store.as_ref())?;
-    }
-    if bad { Err(exit::Silent(exit::BAD).into()) } else { Ok(()) }
+    exit::answer(good, written)
 }
 
-/// Checks every chunk in one store and prints what is bad. Returns whether all is good.
-fn check_store(image: &Image, store: &dyn Store) -> anyhow::Result<bool> {
+/// A bad chunk's number, and what is wrong with it.
+type Bad = (usize, String);
+
+/// Checks every chunk in one store. Returns the bad ones by number.
+fn check_store(image: &Image, store: &dyn Store) -> anyhow::Result<Vec<Bad>> {
     let runs = runs(image);
     let total: u64 = runs.iter().map(|run| run.range.end - run.range.start).sum();
     let bar = Bar::bytes("verifying", total);
@@ -74,29 +82,41 @@ fn check_store(image: &Image, store: &dyn Store) -> anyhow::Result<bool> {
     bar.done();
     let mut bad = found?.concat();
     bad.sort();
-    report(image, store, &bad);
-    Ok(bad.is_empty())
+    Ok(bad)
 }
 
-fn report(image: &Image, store: &dyn Store, bad: &[(usize, String)]) {
+fn report(image: &Image, store: &dyn Store, bad: &[Bad], out: &mut impl Write) -> io::Result<()> {
     let name = store.name();
     let chunks = image.chunks().len();
     if bad.is_empty() {
         let packs = image.packs().len();
-        println!("{name}: good; {chunks} chunks in {packs} packs");
-        return;
+        return writeln!(out, "{name}: good; {chunks} chunks in {packs} packs");
     }
-    let users = users(image, bad);
-    for ((number, why), user) in bad.iter().zip(users).take(NAMED) {
-        println!("{name}: chunk number {number}: {why}{user}");
+    // What is wrong with a whole pack is said once.
+    let alike: Vec<&[Bad]> = bad.chunk_by(|a, b| a.1 == b.1).collect();
+    let mut users = users(image, bad).into_iter();
+    for group in alike.iter().take(NAMED) {
+        let mut user = users.by_ref().take(group.len()).filter(|user| !user.is_empty());
+        let user = user.next().unwrap_or_default();
+        match group {
+            [(number, why)] => writeln!(out, "{name}: chunk number {number}: {why}{user}")?,
+            [(first, why), .., (last, _)] => writeln!(
+                out,
+                "{name}: {} chunks, number {first} to {last}: {why}{user}",
+                group.len()
+            )?,
+            [] => {}
+        }
     }
-    if bad.len() > NAMED {
-        println!("{name}: and {} more", bad.len() - NAMED);
+    let named: usize = alike.iter().take(NAMED).map(|group| group.len()).sum();
+    if bad.len() > named {
+        writeln!(out, "{name}: and {} more", bad.len() - named)?;
     }
-    println!(
+    writeln!(
+        out,
         "{name}: bad: {} of {chunks} chunks; restore these packs from where they were built",
         bad.len()
-    );
+    )
 }
 
 /// Chunks that lie one after the other in a pack, to be asked for at once.
@@ -139,7 +159,7 @@ fn check_run(
     run: &Run<'_>,
     decompressor: &mut Decompressor,
     plain: &mut Vec<u8>,
-) -> anyhow::Result<Vec<(usize, String)>> {
+) -> anyhow::Result<Vec<Bad>> {
     let chunks = || run.chunks.iter().filter_map(|&n| Some((n, image.chunks().get(n)?)));
     let bytes = match store.fetch(run.pack, run.range.clone()) {
         Ok(bytes) => bytes,
@@ -147,7 +167,7 @@ fn check_run(
         Err(e @ (StoreError::Unreachable { .. } | StoreError::Status { .. })) => {
             return Err(e.into());
         }
-        Err(_) if run.chunks.len() > 1 => {
+        Err(e) if run.chunks.len() > 1 && !matches!(e, StoreError::Missing { .. }) => {
             return check_each(image, store, run, decompressor, plain);
         }
         Err(e) => return Ok(chunks().map(|(n, _)| (n, e.to_string())).collect()),
@@ -168,7 +188,7 @@ fn check_each(
     run: &Run<'_>,
     decompressor: &mut Decompressor,
     plain: &mut Vec<u8>,
-) -> anyhow::Result<Vec<(usize, String)>> {
+) -> anyhow::Result<Vec<Bad>> {
     let mut bad = Vec::new();
     for &number in &run.chunks {
         let Some(chunk) = image.chunks().get(number) else { continue };
@@ -195,7 +215,7 @@ fn check_chunk(
 }
 
 /// For each bad chunk the first file that needs it, as ` (needed by /path)`.
-fn users(image: &Image, bad: &[(usize, String)]) -> Vec<String> {
+fn users(image: &Image, bad: &[Bad]) -> Vec<String> {
     let mut users = vec![String::new(); bad.len()];
     let _: Result<(), std::convert::Infallible> =
         path::walk_directories(image, flist::image::ROOT, Vec::new(), &mut |dir, base| {

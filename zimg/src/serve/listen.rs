@@ -1,10 +1,12 @@
 //! Where to listen, from what the user wrote, and under which URLs that can be reached.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use anyhow::Context;
 use nix::net::if_::InterfaceFlags;
+
+use crate::exit::Usage;
 
 const DEFAULT_PORT: u16 = 8080;
 
@@ -35,9 +37,14 @@ pub(super) fn bind(listen: &str) -> anyhow::Result<TcpListener> {
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 are for root; choose one above with --listen"
         }
-        _ => "--listen wants ADDRESS:PORT",
+        _ => "check address and network",
     };
-    TcpListener::bind(&address)
+    // What is no address is told from one that can't be had.
+    let addresses: Vec<SocketAddr> = address
+        .to_socket_addrs()
+        .map_err(|error| Usage(format!("serve: --listen {listen}: wants ADDRESS:PORT ({error})")))?
+        .collect();
+    TcpListener::bind(addresses.as_slice())
         .map_err(|error| {
             let help = help(&error);
             anyhow::Error::new(error).context(help)

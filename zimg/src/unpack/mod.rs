@@ -71,9 +71,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         Err(error) => {
             clear(&args.dir, made).with_context(|| {
-                format!("after: {error:#}; and {} can't be cleared", args.dir.display())
+                format!("{error:#}; and what there is of {} can't be removed", args.dir.display())
             })?;
-            Err(error)
+            Err(error.context(format!("nothing is unpacked into {}", args.dir.display())))
         }
     }
 }
