@@ -270,6 +270,7 @@ fn what_is_not_there_or_no_flist() -> Result {
     shop.refuses(&["inspect", "nothing.flist"], 3, &["nothing.flist"])?;
     shop.refuses(&["build", "nothing", "b.flist"], 1, &["nothing"])?;
     shop.refuses(&["build", "/dev/null", "b.flist"], 1, &["/dev/null"])?;
+    shop.refuses(&["build", "tree", "tree/etc/motd"], 1, &["tree/etc/motd", "no flist"])?;
     shop.refuses(&["cat", "a.flist", "/etc/shadow"], 1, &["/etc/shadow"])?;
     shop.refuses(&["cat", "a.flist", "/etc"], 1, &["directory"])?;
     shop.refuses(&["inspect", "tree/etc/motd"], 1, &["tree/etc/motd", "no flist"])?;

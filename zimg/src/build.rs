@@ -1,13 +1,14 @@
 //! `zimg build`: an flist and its packs from a directory or a tar.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use argh::FromArgs;
 use flist::build::{Options, Progress, Report, Source, Stage, build};
+use flist::format::MAGIC;
 
 use crate::exit::{self, Usage};
 use crate::open;
@@ -83,6 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         meta: metadata(args)?,
     };
     let source = Source::look(&args.source)?;
+    refuse_to_replace(&args.out)?;
     let bars = Bars { stop, bar: Mutex::new(None) };
     let result = build(&source, &args.out, &options, &bars);
     bars.show(None);
@@ -90,6 +92,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tell(&report);
     print(&report, &args.out)
         .with_context(|| format!("{} is built, but: {}", args.out.display(), exit::STDOUT))
+}
+
+/// An flist may be built anew in its place; any other file there is a slip of the command line, such
+/// as two sources by a glob.
+fn refuse_to_replace(out: &Path) -> anyhow::Result<()> {
+    let Ok(mut file) = std::fs::File::open(out) else { return Ok(()) };
+    let mut start = [0; MAGIC.len()];
+    let held = file.read(&mut start).with_context(|| format!("can't read {}", out.display()))?;
+    if held == 0 || start == MAGIC {
+        return Ok(());
+    }
+    bail!("{} is there already and is no flist: remove it, or name another file", out.display())
 }
 
 fn metadata(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
