@@ -134,6 +134,21 @@ fn wrong_command_lines() -> Result {
     shop.refuses(&["cat", "a.flist"], 2, &["path"])
 }
 
+/// An flist takes the place of what has its name, as long as that is a file.
+#[test]
+fn devices_and_links_are_not_replaced() -> Result {
+    let shop = Shop::new()?;
+    root::run(Command::new("mknod").arg(shop.path("null")).args(["c", "1", "3"]))?;
+    std::os::unix::fs::symlink("a.flist", shop.path("link"))?;
+    for out in ["null", "link"] {
+        shop.refuses(&["build", "tree", out], 1, &[out, "no regular file"])?;
+        assert!(!fs::symlink_metadata(shop.path(out))?.is_file(), "{out} was replaced");
+    }
+    shop.refuses(&["build", "tree", "-"], 2, &["standard output"])?;
+    assert!(shop.zimg(&["build", "tree", "a.flist"])?.status.success(), "the control");
+    Ok(())
+}
+
 #[test]
 fn what_is_wrong_is_said_once() -> Result {
     let shop = Shop::new()?;

@@ -64,6 +64,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    // What main makes of a lone dash.
+    if args.out == Path::new("/dev/stdin") {
+        let why = "build: an flist can't go to standard output: name a file, packs/ lies beside it";
+        return Err(Usage(why.into()).into());
+    }
     if let Some(threads) = args.threads.filter(|threads| threads.get() > MOST_THREADS) {
         let why = format!("build: --threads {threads}: choose 1 to {MOST_THREADS}");
         return Err(Usage(why).into());

@@ -145,6 +145,12 @@ impl Output {
             let path = path.to_path_buf();
             return Err(BuildError::Entry { path, why: "is a directory: name the flist to write" });
         }
+        // The flist takes the place of what has its name: of a device that would be no service.
+        if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+            let path = path.to_path_buf();
+            let why = "is there and no regular file: name another for the flist";
+            return Err(BuildError::Entry { path, why });
+        }
         if !Path::new(PROC).is_dir() {
             let why = "is not there: /proc must be mounted for a build";
             return Err(BuildError::Entry { path: PROC.into(), why });
