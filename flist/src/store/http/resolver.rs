@@ -88,7 +88,7 @@ impl Names {
                 self.keep(host.into(), Answer { addresses: addresses.clone(), at: now });
                 return Ok(addresses);
             }
-            Err(error) => error.to_string(),
+            Err(error) => told(&error),
         };
         match kept {
             Some(stale) => {
@@ -101,6 +101,17 @@ impl Names {
                 Err(NoSuchName { host: name.into(), answer })
             }
         }
+    }
+}
+
+/// The resolver's answer in words of which an operator can make something.
+fn told(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    match text {
+        // musl's and glibc's.
+        "Try again" | "Temporary failure in name resolution" => "no DNS server answers".into(),
+        text => text.to_owned(),
     }
 }
 
@@ -153,6 +164,17 @@ mod tests {
         assert_eq!(names.addresses("h:80", at(100), |_| panic!("asked just now")).unwrap(), [b]);
         assert_eq!(names.known("http://h/x"), [b.ip()]);
         assert!(names.known("http://other/x").is_empty());
+    }
+
+    #[test]
+    fn silence_is_told_from_an_answer() {
+        let of = |text: &str| {
+            told(&io::Error::other(format!("failed to lookup address information: {text}")))
+        };
+        assert_eq!(of("Try again"), "no DNS server answers");
+        assert_eq!(of("Temporary failure in name resolution"), "no DNS server answers");
+        assert_eq!(of("Name does not resolve"), "Name does not resolve");
+        assert_eq!(told(&io::Error::other("else")), "else");
     }
 
     #[test]
