@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use anyhow::Context;
 
+use crate::lab::Lab;
 use crate::out;
 use crate::root::{self, run};
 
@@ -18,6 +19,16 @@ pub fn folder() -> anyhow::Result<&'static Path> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = FOLDER.get_or_init(|| make().map_err(|e| format!("{e:#}")));
     made.as_deref().map_err(|e| anyhow::anyhow!("{e}"))
+}
+
+/// A lab to boot these images in. They are made first: Debian's packages come over the machine's
+/// own network.
+///
+/// # Errors
+/// As [`folder`] and [`Lab::enter`].
+pub fn lab() -> anyhow::Result<Lab> {
+    folder()?;
+    Lab::enter()
 }
 
 fn make() -> anyhow::Result<PathBuf> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tests::lab::{Lab, Server};
+use tests::lab::Server;
 use tests::vm::{Machine, Vm};
 use tests::{images, out};
 
@@ -45,7 +45,7 @@ fn ends_clean(mut vm: Vm, command: &str, last_words: &str) -> Result {
 /// as on a disk. One boot, as boots are what costs time here.
 #[test]
 fn debian_over_dhcp() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let _server = serve()?;
     let mut vm = debian("")?;
     let state = vm.run("systemctl is-system-running --wait", LIMIT)?.0;
@@ -99,14 +99,14 @@ fn debian_over_dhcp() -> Result {
 
 #[test]
 fn reboot_ends_clean() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let _server = serve()?;
     ends_clean(debian("")?, "reboot", "Restarting system")
 }
 
 #[test]
 fn debian_at_a_static_address() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let _server = serve()?;
     let mut vm = debian("ip=10.0.2.77::10.0.2.2:255.255.255.0:fixed:eth0:none:10.0.2.3")?;
     let address = vm.must("ip -4 address", LIMIT)?;
@@ -120,7 +120,7 @@ fn debian_at_a_static_address() -> Result {
 /// The address and the root outlive what administrators restart.
 #[test]
 fn address_and_root_outlive_the_network_managers() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let _server = serve()?;
     let mut vm = debian("")?;
     let name = vm.must("ls /sys/class/net | grep -v lo", LIMIT)?.trim().to_string();
@@ -152,7 +152,7 @@ fn address_and_root_outlive_the_network_managers() -> Result {
 /// A root without any init still gives a shell, as the kernel would.
 #[test]
 fn root_without_an_init_gives_a_shell() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let _server = serve()?;
     let mut vm = machine(&images::arguments("bare.flist", 8080)?)?.start()?;
     vm.wait_for("zimg: boot:", LIMIT)?;
@@ -165,7 +165,7 @@ fn root_without_an_init_gives_a_shell() -> Result {
 /// The server goes away for 20 s in the middle of the boot: the boot waits and ends well.
 #[test]
 fn server_away_for_20_s_in_the_boot() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let server = serve()?;
     let arguments = images::arguments("debian.flist", 8080)?;
     let mut vm = machine(&arguments)?.start()?;

@@ -4,7 +4,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use tests::lab::{Lab, Server};
+use tests::lab::Server;
 use tests::vm::{Machine, Vm};
 use tests::{images, out};
 
@@ -38,7 +38,7 @@ fn serve() -> anyhow::Result<Server> {
 
 #[test]
 fn wrong_hash() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let _server = serve()?;
     let right = images::arguments("debian.flist", 8080)?;
     let (url, hash) = right.split_once(" zimg.hash=").unwrap();
@@ -51,7 +51,7 @@ fn wrong_hash() -> Result {
 
 #[test]
 fn dead_server() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     // The control of this and the next ones is every boot that ends well with the same arguments.
     let arguments = images::arguments("debian.flist", 8080)?;
     refused(&format!("{arguments} zimg.timeout=10"), &["refuse", "10.0.2.2:8080", "virtio_net"])
@@ -59,7 +59,7 @@ fn dead_server() -> Result {
 
 #[test]
 fn no_such_flist() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let _server = serve()?;
     let arguments = images::arguments("debian.flist", 8080)?.replace("/debian", "/nothing");
     refused(&format!("{arguments} zimg.timeout=10"), &["404", "/nothing.flist"])
@@ -67,7 +67,7 @@ fn no_such_flist() -> Result {
 
 #[test]
 fn a_store_without_the_packs() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let folder = tempfile::tempdir()?;
     std::fs::copy(images::folder()?.join("debian.flist"), folder.path().join("debian.flist"))?;
     let _server = Server::start(folder.path(), "127.0.0.1:8080")?;
@@ -77,7 +77,7 @@ fn a_store_without_the_packs() -> Result {
 
 #[test]
 fn unknown_host() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let dns = UdpSocket::bind("127.0.0.1:53")?;
     std::thread::spawn(move || no_such_name(&dns));
     let arguments =
@@ -104,7 +104,7 @@ fn no_such_name(socket: &UdpSocket) {
 
 #[test]
 fn no_hash_and_no_key() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let _server = serve()?;
     let arguments = images::arguments("debian.flist", 8080)?;
     let url = arguments.split(' ').next().unwrap();
@@ -129,7 +129,7 @@ fn no_network_card() -> Result {
 
 #[test]
 fn web_page_instead_of_an_flist() -> Result {
-    let _lab = Lab::enter()?;
+    let _lab = images::lab()?;
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("page.flist"), "<!DOCTYPE html><title>Log in</title>")?;
     let _server = Server::start(folder.path(), "127.0.0.1:8080")?;
