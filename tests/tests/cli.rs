@@ -139,8 +139,9 @@ fn wrong_command_lines() -> Result {
 fn devices_and_links_are_not_replaced() -> Result {
     let shop = Shop::new()?;
     root::run(Command::new("mknod").arg(shop.path("null")).args(["c", "1", "3"]))?;
+    root::run(Command::new("mkfifo").arg(shop.path("fifo")))?;
     std::os::unix::fs::symlink("a.flist", shop.path("link"))?;
-    for out in ["null", "link"] {
+    for out in ["null", "fifo", "link"] {
         shop.refuses(&["build", "tree", out], 1, &[out, "no regular file"])?;
         assert!(!fs::symlink_metadata(shop.path(out))?.is_file(), "{out} was replaced");
     }

@@ -102,6 +102,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// An flist may be built anew in its place; any other file there is a slip of the command line, such
 /// as two sources by a glob.
 fn refuse_to_replace(out: &Path) -> anyhow::Result<()> {
+    // What is no file at all the build itself refuses; to open a fifo would wait for a writer.
+    if !std::fs::metadata(out).is_ok_and(|there| there.is_file()) {
+        return Ok(());
+    }
     let Ok(mut file) = std::fs::File::open(out) else { return Ok(()) };
     let mut start = [0; MAGIC.len()];
     let held = file.read(&mut start).with_context(|| format!("can't read {}", out.display()))?;
