@@ -85,10 +85,14 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
     let deadline = Instant::now() + config.timeout;
     let mut stages = Stages { pid_1, since: Instant::now() };
 
+    // The roots of trust take some milliseconds to read: done while the network comes up.
+    let client = thread::Builder::new().name("client".to_owned()).spawn(image::client);
     let up = network(&sources, deadline)?;
     stages.done("network up")?;
     let with_address = |failure| with_address(failure, &up);
-    let image = image::load(&config, deadline).map_err(with_address)?;
+    let client = client.ok().and_then(|made| made.join().ok()).unwrap_or_else(image::client);
+    let image =
+        client.and_then(|client| image::load(&client, &config, deadline)).map_err(with_address)?;
     stages.done("flist")?;
     image::find_contents(&image, deadline).map_err(with_address)?;
     stages.done("store")?;

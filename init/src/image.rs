@@ -24,6 +24,10 @@ const CA: &str = "/etc/zimg/ca.pem";
 const CACHE_MAX: u64 = 64 << 20;
 const CACHE_MIN: u64 = 4 << 20;
 
+/// Most chunks to be ahead of a reader that goes in order: a boot reads many files a little, and
+/// what it does not need costs the server of a fleet.
+const LOOKAHEAD: u32 = 4;
+
 /// Which part of a small machine's memory that may be: one of so many.
 const CACHE_PART: u64 = 16;
 
@@ -34,8 +38,11 @@ pub(crate) struct Verified {
 }
 
 /// Fetches the flist that `config` names and checks it, by `deadline`.
-pub(crate) fn load(config: &Config, deadline: Instant) -> Result<Verified, Failure> {
-    let client = client()?;
+pub(crate) fn load(
+    client: &Client,
+    config: &Config,
+    deadline: Instant,
+) -> Result<Verified, Failure> {
     let places = locations(&config.urls)?;
     let expected = match config.verify {
         Verify::Hash(hash) => Expected::Hash(hash),
@@ -43,7 +50,7 @@ pub(crate) fn load(config: &Config, deadline: Instant) -> Result<Verified, Failu
     };
     let options = LoadOptions { deadline: Some(deadline), ..LoadOptions::default() };
     let loaded =
-        store::load(&client, &places, expected, &options).map_err(|e| failure(&e, &config.urls))?;
+        store::load(client, &places, expected, &options).map_err(|e| failure(&e, &config.urls))?;
     log::info!(
         "flist {} from {}: {} bytes, fetched in {} ms, decoded in {} ms",
         loaded.root_hash,
@@ -60,7 +67,7 @@ pub(crate) fn load(config: &Config, deadline: Instant) -> Result<Verified, Failu
         stores
             .extend(places.iter().map(Location::folder).filter(|l| *l != loaded.location.folder()));
     }
-    let stores = stores.iter().map(|location| store::open(&client, location)).collect();
+    let stores = stores.iter().map(|location| store::open(client, location)).collect();
     Ok(Verified { image: Arc::new(loaded.image), stores })
 }
 
@@ -79,7 +86,11 @@ pub(crate) fn mount(verified: Verified, dir: &Path) -> Result<Mounted, Failure> 
     let fix = "use a kernel with FUSE (CONFIG_FUSE_FS), or an initramfs that holds its module";
     let mirrors = Mirrors::new(verified.stores)
         .ok_or_else(|| Failure::new(Stage::Mount, "the image has no store", "give zimg.store="))?;
-    let options = FetchOptions { cache_bytes: cache_bytes(memory()), ..FetchOptions::default() };
+    let options = FetchOptions {
+        cache_bytes: cache_bytes(memory()),
+        lookahead: LOOKAHEAD,
+        ..FetchOptions::default()
+    };
     let fetcher = Fetcher::new(Arc::clone(&verified.image), mirrors, options).or_fail(
         Stage::Mount,
         "start fetching",
@@ -102,7 +113,8 @@ fn cache_bytes(memory: u64) -> u64 {
     (memory / CACHE_PART).clamp(CACHE_MIN, CACHE_MAX)
 }
 
-fn client() -> Result<Client, Failure> {
+/// A client for HTTP and HTTPS, that trusts the web's roots and those of the initramfs.
+pub(crate) fn client() -> Result<Client, Failure> {
     let fix = "put certificates in PEM there, or take the file away";
     let ca_pem = match fs::read(CA) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),

@@ -80,6 +80,12 @@ fn boot(asked: &mut Option<Sources>) -> Result<Infallible, Failure> {
     marks.mark("start");
 
     let mut daemon = spawn::RootDaemon::start()?;
+    // Now, as the network has to be waited for anyway.
+    shutdown::install().or_fail(
+        Stage::Handover,
+        "copy the shutdown program to /run",
+        "give the machine more memory",
+    )?;
     let ready = daemon.ready(config.timeout, &mut marks);
     // Also where it failed: only then are all interfaces there that the screen may show.
     if let Some(hotplug) = &hotplug {
@@ -88,11 +94,6 @@ fn boot(asked: &mut Option<Sources>) -> Result<Infallible, Failure> {
     let files = ready?;
     let root = Path::new(overlay::ROOT);
     let init = lay_root(root, &config, &files, &mut marks).map_err(|e| daemon.blamed_for(e))?;
-    shutdown::install().or_fail(
-        Stage::Handover,
-        "copy the shutdown program to /run",
-        "give the machine more memory",
-    )?;
     if let Some(hotplug) = hotplug {
         hotplug.stop();
     }
