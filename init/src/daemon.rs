@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The initramfs' own: what this process resolves names by, before and after the switch.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -88,6 +88,9 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
     // The roots of trust take some milliseconds to read: done while the network comes up.
     let client = thread::Builder::new().name("client".to_owned()).spawn(image::client);
     let up = network(&sources, deadline)?;
+    if up.how == How::Dhcp {
+        stages.waited("DHCP", up.address_wait)?;
+    }
     stages.done("network up")?;
     let with_address = |failure| with_address(failure, &up);
     let client = client.ok().and_then(|made| made.join().ok()).unwrap_or_else(image::client);
@@ -176,6 +179,12 @@ impl Stages<'_> {
         self.send(&Message::Mark(name.to_owned(), self.since.elapsed()))?;
         self.since = Instant::now();
         Ok(())
+    }
+
+    /// `waited` of the stage under way were spent on somebody else's answer.
+    fn waited(&mut self, on: &str, waited: Duration) -> Result<(), Failure> {
+        self.since += waited;
+        self.send(&Message::Mark(on.to_owned(), waited))
     }
 
     fn send(&mut self, message: &Message) -> Result<(), Failure> {
