@@ -39,19 +39,23 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = Server::start(&dir, "127.0.0.1:8080")?;
     let arguments = &server.arguments;
     let ours = Machine::new(&kernel, &built("initramfs.img")?, arguments);
-    let (mut flist_times, mut local_times, mut handed) = (Times::new(), Times::new(), Times::new());
+    let (mut flist_times, mut local_times) = (Times::new(), Times::new());
+    let (mut handed, mut waited) = (Times::new(), Times::new());
     let (mut requests, mut bytes) = (0, 0);
     for _ in 0..bench.runs {
         let before = server.served()?;
-        let boot = boot(ours.start()?)?;
+        let (boot, vm) = boot(ours.start()?)?;
         let after = server.served()?;
+        power_off(vm)?;
         requests = requests.max(after.0 - before.0);
         bytes = bytes.max(after.1 - before.1);
         flist_times.push(boot.multi_user);
         let dhcp = millis(&boot.console, "zimg: DHCP ")?;
         handed.push(millis(&boot.console, "zimg: boot: ")?.saturating_sub(dhcp));
         waited.push(dhcp);
-        local_times.push(self::boot(local.start()?)?.multi_user);
+        let (boot, vm) = self::boot(local.start()?)?;
+        power_off(vm)?;
+        local_times.push(boot.multi_user);
     }
     let packs = inspect(&flist)?["stored_bytes"].as_u64().unwrap_or(0);
     report.versus(
@@ -113,17 +117,19 @@ fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<M
     Ok(machine)
 }
 
-/// Boots a Debian to multi-user and off again.
-fn boot(mut vm: Vm) -> anyhow::Result<Boot> {
+/// Boots a Debian to multi-user.
+fn boot(mut vm: Vm) -> anyhow::Result<(Boot, Vm)> {
     vm.log_in(LIMIT)?;
     vm.must("systemctl is-system-running --wait", LIMIT)?;
     let time =
         vm.must("systemctl show multi-user.target -P ActiveEnterTimestampMonotonic", LIMIT)?;
     let multi_user = Duration::from_micros(time.trim().parse().context("a timestamp")?);
-    let console = vm.console();
+    Ok((Boot { multi_user, console: vm.console() }, vm))
+}
+
+fn power_off(mut vm: Vm) -> anyhow::Result<()> {
     vm.send("poweroff\n")?;
-    vm.wait_end(LIMIT)?;
-    Ok(Boot { multi_user, console })
+    vm.wait_end(LIMIT).map(drop)
 }
 
 /// The milliseconds that follow `mark` in what PID 1 prints: `zimg: boot: 391 ms ...`.
