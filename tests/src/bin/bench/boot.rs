@@ -22,6 +22,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 struct Boot {
     /// From the kernel's first instruction to multi-user, on the guest's clock.
     multi_user: Duration,
+    /// Resident memory of the root daemon, in bytes; 0 where there is none.
+    resident: u64,
     console: String,
 }
 
@@ -41,7 +43,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let ours = Machine::new(&kernel, &built("initramfs.img")?, arguments);
     let (mut flist_times, mut local_times) = (Times::new(), Times::new());
     let (mut handed, mut waited) = (Times::new(), Times::new());
-    let (mut requests, mut bytes) = (0, 0);
+    let (mut requests, mut bytes, mut resident) = (0, 0, 0);
     for _ in 0..bench.runs {
         let before = server.served()?;
         let (boot, vm) = boot(ours.start()?)?;
@@ -49,6 +51,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         power_off(vm)?;
         requests = requests.max(after.0 - before.0);
         bytes = bytes.max(after.1 - before.1);
+        resident = resident.max(boot.resident);
         flist_times.push(boot.multi_user);
         let dhcp = millis(&boot.console, "zimg: DHCP ")?;
         handed.push(millis(&boot.console, "zimg: boot: ")?.saturating_sub(dhcp));
@@ -78,6 +81,12 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         bytes * 4 <= packs,
     );
     report.fact("requests for that", requests.to_string());
+    report.promise(
+        &format!("root daemon, resident at multi-user, its cache of {} aside", megabytes(bytes)),
+        megabytes(resident.saturating_sub(bytes)),
+        "under 32 MB",
+        (1..32_000_000 + bytes).contains(&resident),
+    );
     Ok(())
 }
 
@@ -124,7 +133,8 @@ fn boot(mut vm: Vm) -> anyhow::Result<(Boot, Vm)> {
     let time =
         vm.must("systemctl show multi-user.target -P ActiveEnterTimestampMonotonic", LIMIT)?;
     let multi_user = Duration::from_micros(time.trim().parse().context("a timestamp")?);
-    Ok((Boot { multi_user, console: vm.console() }, vm))
+    let kib: u64 = vm.run("ps -C zimg -o rss=", LIMIT)?.0.trim().parse().unwrap_or(0);
+    Ok((Boot { multi_user, resident: kib * 1024, console: vm.console() }, vm))
 }
 
 fn power_off(mut vm: Vm) -> anyhow::Result<()> {
