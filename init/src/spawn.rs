@@ -104,7 +104,8 @@ mod tests {
 
     fn daemon(script: &str) -> RootDaemon {
         let mut shell = Command::new("/bin/sh");
-        let mut child = shell.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
         let pipe = BufReader::new(child.stdout.take().unwrap());
         RootDaemon { child, pipe }
     }
