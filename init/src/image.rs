@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Verify};
 use crate::failure::{Failure, OrFail, Stage, chain};
+use crate::kmsg;
 use crate::probe::probe;
 use flist::fs::Fs;
 use flist::fuse::{self, MountOptions, Mounted};
@@ -52,14 +53,14 @@ pub(crate) fn load(
     let options = LoadOptions { deadline: Some(deadline), ..LoadOptions::default() };
     let loaded =
         store::load(client, &places, expected, &options).map_err(|e| failure(&e, &config.urls))?;
-    log::info!(
+    kmsg::keep(&format!(
         "flist {} from {}: {} bytes, fetched in {} ms, decoded in {} ms",
         loaded.root_hash,
         loaded.location,
         loaded.len,
         loaded.fetching.as_millis(),
         loaded.decoding.as_millis()
-    );
+    ));
 
     let mut stores = locations(&config.stores)?;
     if stores.is_empty() {

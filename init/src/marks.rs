@@ -1,5 +1,6 @@
 //! How long each stage of the boot took, and the line that sums it up.
 
+use crate::kmsg;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ impl Marks {
         Self { done: Vec::new(), since: Instant::now(), start: uptime() }
     }
 
-    /// `name` is done: it took from the last mark until now. Says so in the kernel log.
+    /// `name` is done: it took from the last mark until now. Says so in the kernel log, not on
+    /// the consoles: a serial one takes milliseconds a line.
     pub(crate) fn mark(&mut self, name: &str) {
         let took = self.since.elapsed();
         self.note(name, took);
@@ -25,7 +27,7 @@ impl Marks {
 
     /// `name` is done and took `took`, as somebody else measured it.
     pub(crate) fn note(&mut self, name: &str, took: Duration) {
-        log::info!("{name} {} ms", took.as_millis());
+        kmsg::keep(&format!("{name} {} ms", took.as_millis()));
         self.done.push((name.to_owned(), took));
         self.since = Instant::now();
     }

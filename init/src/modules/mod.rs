@@ -5,6 +5,7 @@ mod index;
 mod uevent;
 
 use crate::cmdline::Word;
+use crate::kmsg;
 use index::{Index, Step};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
@@ -71,7 +72,8 @@ pub(crate) fn start(line: &[Word]) -> io::Result<Option<Hotplug>> {
         let start = Instant::now();
         let count = loader.look_around();
         loader.load(&loader.those_here(&LATER));
-        log::info!("modules {} ms, for {count} devices", start.elapsed().as_millis());
+        let took = start.elapsed().as_millis();
+        kmsg::keep(&format!("modules {took} ms, for {count} devices"));
         // PID 1 may have given up waiting; then nobody needs to know.
         let _ = tell.send(Progress::Settled);
         if let Err(e) = loader.follow(&events, &stopped) {

@@ -53,8 +53,9 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         bytes = bytes.max(after.1 - before.1);
         resident = resident.max(boot.resident);
         flist_times.push(boot.multi_user);
-        let dhcp = millis(&boot.console, "zimg: DHCP ")?;
-        handed.push(millis(&boot.console, "zimg: boot: ")?.saturating_sub(dhcp));
+        let summary = boot.console.split("zimg: boot: ").nth(1).context("PID 1 said nothing")?;
+        let dhcp = millis(summary, "DHCP ")?;
+        handed.push(millis(summary, "")?.saturating_sub(dhcp));
         waited.push(dhcp);
         let (boot, vm) = self::boot(local.start()?)?;
         power_off(vm)?;
@@ -142,8 +143,9 @@ fn power_off(mut vm: Vm) -> anyhow::Result<()> {
     vm.wait_end(LIMIT).map(drop)
 }
 
-/// The milliseconds that follow `mark` in what PID 1 prints: `zimg: boot: 391 ms ...`.
-fn millis(console: &str, mark: &str) -> anyhow::Result<Duration> {
-    let millis = console.split(mark).nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
-    Ok(Duration::from_millis(millis.with_context(|| format!("PID 1 printed no {mark:?}"))?))
+/// The milliseconds that follow `mark` in PID 1's summary: `391 ms (kernel ...`.
+fn millis(summary: &str, mark: &str) -> anyhow::Result<Duration> {
+    let at = summary.find(mark).map(|at| at + mark.len());
+    let millis = at.and_then(|at| summary.get(at..)?.split(' ').next()?.parse().ok());
+    Ok(Duration::from_millis(millis.with_context(|| format!("no {mark:?} in: {summary}"))?))
 }
