@@ -25,11 +25,6 @@ const CA: &str = "/etc/zimg/ca.pem";
 const CACHE_MAX: u64 = 64 << 20;
 const CACHE_MIN: u64 = 4 << 20;
 
-/// How much the kernel reads ahead, in KiB: less than for a mount that is read through, as a boot
-/// reads many files a little, and what it does not need costs the server of a fleet. Whoever does
-/// read through a file has the fetcher's chunks ahead of that.
-const READAHEAD_KIB: u32 = 256;
-
 /// Which part of a small machine's memory that may be: one of so many.
 const CACHE_PART: u64 = 16;
 
@@ -95,13 +90,8 @@ pub(crate) fn mount(verified: Verified, dir: &Path) -> Result<Mounted, Failure> 
         "give the machine more memory",
     )?;
     let fs = Fs::new(verified.image, Arc::new(fetcher));
-    let options = MountOptions {
-        allow_other: true,
-        suid: true,
-        dev: true,
-        readahead_kib: READAHEAD_KIB,
-        ..MountOptions::default()
-    };
+    let options =
+        MountOptions { allow_other: true, suid: true, dev: true, ..MountOptions::default() };
     fuse::mount(Arc::new(fs), dir, &options).or_fail(Stage::Mount, "mount the image", fix)
 }
 
