@@ -13,7 +13,7 @@ use flist::format::MAGIC;
 use crate::exit::{self, Usage};
 use crate::open;
 use crate::progress::Bar;
-use crate::signals::{Stop, StopSignals};
+use crate::signals::Stop;
 use crate::text;
 
 /// More would only take memory: one reader feeds them all.
@@ -73,12 +73,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let why = format!("build: --threads {threads}: choose 1 to {MOST_THREADS}");
         return Err(Usage(why).into());
     }
-    let signals = StopSignals::block()?;
-    let stop = Stop::default();
-    signals.on_each({
-        let stop = stop.clone();
-        move |_| stop.set()
-    })?;
+    let stop = Stop::on_signals()?;
     let options = Options {
         store: args.store.clone(),
         level: args.level,

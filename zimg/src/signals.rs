@@ -46,6 +46,16 @@ pub(crate) struct Stop(Arc<AtomicBool>);
 pub(crate) struct Stopped;
 
 impl Stop {
+    /// One that SIGINT, SIGTERM and SIGHUP set. To be made before any other thread is.
+    pub(crate) fn on_signals() -> anyhow::Result<Self> {
+        let stop = Self::default();
+        StopSignals::block()?.on_each({
+            let stop = stop.clone();
+            move |_| stop.set()
+        })?;
+        Ok(stop)
+    }
+
     /// Asks all that look at it to stop.
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use flist::id::RootHash;
 
 use crate::open::{self, Contents};
 use crate::progress::Bar;
-use crate::signals::{Stop, StopSignals};
+use crate::signals::Stop;
 use tree::Tree;
 
 /// Write an image out as an ordinary directory tree.
@@ -45,12 +45,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let signals = StopSignals::block()?;
-    let stop = Stop::default();
-    signals.on_each({
-        let stop = stop.clone();
-        move |_| stop.set()
-    })?;
+    let stop = Stop::on_signals()?;
     let opened = open::trusted(&args.flist, args.hash, args.insecure)?;
     let contents = Contents::new(&opened, &args.store)?;
     let made = prepare(&args.dir)?;
