@@ -1,7 +1,7 @@
 //! Coming to an address on one link: by DHCP or from the command line, then a look whether anyone
 //! else has it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -58,11 +58,11 @@ pub(super) enum Grant {
     /// The command line's.
     Static {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The length of its network's prefix.
         prefix: u8,
         /// The default route's gateway.
-        gateway: Option<Ipv4Addr>,
+        gateway: Option<IpAddr>,
     },
 }
 
@@ -72,7 +72,7 @@ pub(super) enum Step {
     /// Nothing to do until something comes in, or until then.
     Wait(Option<Instant>),
     /// The command line's address is someone else's.
-    Conflict(Ipv4Addr, Mac),
+    Conflict(IpAddr, Mac),
     /// The address can be taken.
     Ready,
 }
@@ -104,12 +104,18 @@ impl Acquire {
     ) -> Result<Self, Errno> {
         let mut this = Self { index, mac, dhcp: None, probe: None, grant: None };
         match request.method {
-            Method::Off => {}
+            Method::Off | Method::Auto6 | Method::Dhcp6 | Method::Either6 | Method::Link6 => {}
             Method::Static { address, prefix, gateway } => {
                 this.grant = Some(Grant::Static { address, prefix, gateway });
-                this.look_for(address, now, STATIC_PROBE, tell);
+                if let IpAddr::V4(address) = address {
+                    this.look_for(address, now, STATIC_PROBE, tell);
+                }
             }
-            Method::Dhcp { requested } => {
+            Method::Any | Method::Dhcp { .. } => {
+                let requested = match request.method {
+                    Method::Dhcp { requested } => requested,
+                    _ => None,
+                };
                 let client = Client::new(mac, seed, now, LONGEST_WAIT)
                     .wishing(request.hostname.clone(), requested);
                 this.dhcp = Some(Dhcp { socket: PacketSocket::dhcp(index)?, client });
@@ -167,7 +173,7 @@ impl Acquire {
     ) -> Result<Option<Step>, Errno> {
         let Some(grant) = &self.grant else { return Ok(None) };
         let address = grant.address();
-        let probe = self.probe.as_ref().filter(|probe| probe.address == address);
+        let probe = self.probe.as_ref().filter(|probe| IpAddr::V4(probe.address) == address);
         let Some(holder) = probe.and_then(|probe| probe.holder) else {
             let asking = probe.filter(|probe| now < probe.until);
             let wake = |probe: &Probe| Step::Wait(Some(probe.again.unwrap_or(probe.until)));
@@ -178,7 +184,7 @@ impl Acquire {
         };
         let message = dhcp.client.decline(now, lease);
         dhcp.broadcast(&message)?;
-        tell(Event::Declined(address, holder));
+        tell(Event::Declined(lease.address, holder));
         self.grant = None;
         self.probe = None;
         Ok(None)
@@ -264,9 +270,9 @@ impl Dhcp {
 }
 
 impl Grant {
-    fn address(&self) -> Ipv4Addr {
+    fn address(&self) -> IpAddr {
         match self {
-            Self::Lease(lease) => lease.address,
+            Self::Lease(lease) => lease.address.into(),
             Self::Static { address, .. } => *address,
         }
     }

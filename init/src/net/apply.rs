@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use rustix::io::Errno;
 
 use super::arp;
-use super::dhcp::lease::{Lease, Route};
+use super::dhcp::lease::Lease;
 use super::netlink::Netlink;
-use super::netlink::routes::{Ipv4Net, Origin};
+use super::netlink::routes::{IpNet, Origin, Terms};
 use super::socket::PacketSocket;
-use super::{Address, How, Log, Up};
+use super::{Address, How, Log, Route, Up};
 
 /// What the kernel refused, and how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ impl Up {
         };
         Self {
             addresses: vec![Address { ip: lease.address.into(), prefix: lease.prefix }],
-            gateway: lease.gateway().map(IpAddr::V4),
+            gateway: lease.routes.iter().find(|r| r.is_default()).and_then(|r| r.gateway),
             routes: lease.routes.clone(),
             dns: merged(&said.dns, &lease.dns),
             search: lease.search.clone(),
@@ -48,25 +48,33 @@ impl Up {
         }
     }
 
-    /// The node's address as the kernel takes it.
-    pub(super) fn ipv4_net(&self) -> Option<Ipv4Net> {
-        let (address, prefix) = self.addresses.iter().find_map(|a| match a.ip {
-            IpAddr::V4(ip) => Some((ip, a.prefix)),
-            IpAddr::V6(_) => None,
-        })?;
+    /// The node's addresses as the kernel takes them.
+    fn nets(&self) -> impl Iterator<Item = IpNet> {
+        self.addresses.iter().map(|Address { ip, prefix }| {
+            let broadcast = match ip {
+                IpAddr::V4(ip) => self.broadcast(*ip, *prefix),
+                IpAddr::V6(_) => None,
+            };
+            IpNet { address: *ip, prefix: *prefix, broadcast, deprecated: false }
+        })
+    }
+
+    fn broadcast(&self, address: Ipv4Addr, prefix: u8) -> Option<Ipv4Addr> {
         let given = self.lease.as_ref().and_then(|lease| lease.broadcast);
         let host_bits = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
         let computed = Ipv4Addr::from(u32::from(address) | host_bits);
         // A network of one or two addresses has none to spare.
-        let broadcast = given.or(Some(computed).filter(|_| prefix < 31));
-        Some(Ipv4Net { address, prefix, broadcast })
+        given.or(Some(computed).filter(|_| prefix < 31))
     }
 
-    fn origin(&self) -> Origin {
-        match self.how {
+    /// On what terms `route` is set.
+    fn terms(&self, route: Route) -> Terms {
+        let origin = match self.how {
             How::Dhcp => Origin::Dhcp,
             How::Static => Origin::Static,
-        }
+        };
+        let source = self.ipv4().filter(|_| route.network.is_ipv4());
+        Terms { origin, source, mtu: None }
     }
 }
 
@@ -89,24 +97,27 @@ pub(super) fn apply(
             }
         }
     }
-    let Some(net) = up.ipv4_net() else { return Ok(mtu) };
-    netlink.add_address(up.index, net).map_err(|error| Refused {
-        what: format!("giving {name} the address {}/{}", net.address, net.prefix),
-        error,
-    })?;
+    for net in up.nets() {
+        netlink.add_address(up.index, net).map_err(|error| Refused {
+            what: format!("giving {name} the address {}/{}", net.address, net.prefix),
+            error,
+        })?;
+    }
     // Networks on the link first: gateways may lie in them.
     let (on_link, via): (Vec<Route>, Vec<Route>) =
         up.routes.iter().partition(|route| route.gateway.is_none());
     for route in on_link.into_iter().chain(via) {
-        let result = netlink.add_route(up.index, route, net.address, up.origin());
+        let result = netlink.add_route(up.index, route, up.terms(route));
         let what = || format!("routing {}/{} over {name}", route.network, route.prefix);
         match result {
             Ok(()) => {}
-            Err(error) if route.prefix == 0 => return Err(Refused { what: what(), error }),
+            Err(error) if route.is_default() => return Err(Refused { what: what(), error }),
             Err(error) => log(&format!("{}: {error}", what())),
         }
     }
-    announce(up.index, up, net.address, log);
+    if let Some(address) = up.ipv4() {
+        announce(up.index, up, address, log);
+    }
     Ok(mtu)
 }
 
@@ -120,16 +131,16 @@ pub(super) fn replace(
 ) -> Result<u32, Refused> {
     let stale = old.routes.iter().filter(|route| !new.routes.contains(route));
     for route in stale {
-        if let Err(error) = netlink.remove_route(old.index, *route, old.origin()) {
+        if let Err(error) = netlink.remove_route(old.index, *route, old.terms(*route).origin) {
             log(&format!("removing the route to {}/{}: {error}", route.network, route.prefix));
         }
     }
     // The old address goes first: a new one in the same network would be its dependant and go
     // with it.
-    if let Some(net) = old.ipv4_net().filter(|net| Some(*net) != new.ipv4_net())
-        && let Err(error) = netlink.remove_address(old.index, net)
-    {
-        log(&format!("removing {} from {}: {error}", net.address, old.interface));
+    for net in old.nets().filter(|net| !new.nets().any(|other| other == *net)) {
+        if let Err(error) = netlink.remove_address(old.index, net) {
+            log(&format!("removing {} from {}: {error}", net.address, old.interface));
+        }
     }
     apply(netlink, new, old.mtu, log).or_else(|refused| {
         apply(netlink, old, new.mtu, log)?;

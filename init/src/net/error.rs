@@ -1,6 +1,6 @@
 //! Why the node has no network, with what was tried on each interface.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::link::{IfName, Mac, NicReport};
@@ -52,7 +52,7 @@ pub(crate) enum NetError {
         /// The interface.
         interface: IfName,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Who answered for it.
         holder: Mac,
         /// The interfaces.

@@ -107,7 +107,9 @@ impl AsFd for Guard {
 fn concerns(loss: Loss, up: &Up) -> bool {
     match loss {
         Loss::Up(index) => index == up.index,
-        Loss::Address(index, address) => index == up.index && up.ipv4() == Some(address),
+        Loss::Address(index, address) => {
+            index == up.index && up.addresses.iter().any(|own| own.ip == address)
+        }
         Loss::Route(index, network, prefix) => {
             let same = |route: &super::Route| (route.network, route.prefix) == (network, prefix);
             index == up.index && up.routes.iter().any(same)

@@ -19,14 +19,14 @@ mod socket;
 pub(crate) mod spec;
 mod up;
 
-pub(crate) use dhcp::lease::{Lease, Route};
+pub(crate) use dhcp::lease::Lease;
 pub(crate) use error::NetError;
 pub(crate) use keep::keep;
 pub(crate) use link::{IfName, Mac};
 pub(crate) use spec::NetConfig;
 pub(crate) use up::up;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Where a line about the network's progress goes.
@@ -84,6 +84,33 @@ pub(crate) struct Address {
     pub(crate) ip: IpAddr,
     /// The length of its network's prefix.
     pub(crate) prefix: u8,
+}
+
+/// A route that a lease, a router or the command line brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// The network it leads to.
+    pub(crate) network: IpAddr,
+    /// The length of that network's prefix; 0 is the default route.
+    pub(crate) prefix: u8,
+    /// The gateway; `None` where the network is on the link itself.
+    pub(crate) gateway: Option<IpAddr>,
+}
+
+impl Route {
+    /// The default route through `gateway`.
+    pub(crate) fn default_via(gateway: IpAddr) -> Self {
+        let network = match gateway {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Self { network, prefix: 0, gateway: Some(gateway) }
+    }
+
+    /// Whether it is the default route.
+    pub(crate) fn is_default(&self) -> bool {
+        self.prefix == 0
+    }
 }
 
 /// How an address was come by.

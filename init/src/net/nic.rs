@@ -2,7 +2,7 @@
 //! row in the table of a failure.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,10 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::acquire::{Acquire, Event, Grant, Step};
-use super::dhcp::lease::Route;
 use super::link::{IfName, Mac, NicReport};
 use super::netlink::links::Link;
 use super::spec::{Method, Request};
-use super::{Address, How, Log, Said, Up};
+use super::{Address, How, Log, Route, Said, Up};
 
 /// One interface.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ pub(super) struct Nic {
     /// The last thing worth telling.
     note: Option<String>,
     /// The last address that turned out to be another's, and whose.
-    conflict: Option<(Ipv4Addr, Mac)>,
+    conflict: Option<(IpAddr, Mac)>,
     /// What the kernel refused last.
     error: Option<Errno>,
 }
@@ -79,7 +78,7 @@ impl Nic {
     }
 
     /// The last address that turned out to be another's, and whose.
-    pub(super) fn conflict(&self) -> Option<(Ipv4Addr, Mac)> {
+    pub(super) fn conflict(&self) -> Option<(IpAddr, Mac)> {
         self.conflict
     }
 
@@ -101,7 +100,7 @@ impl Nic {
     /// Whether it may begin. A static address needs a link that surely sends, as nothing would
     /// show that packets were lost.
     pub(super) fn is_ready(&self) -> bool {
-        let asks = matches!(self.request.method, Method::Dhcp { .. });
+        let asks = !matches!(self.request.method, Method::Static { .. });
         self.is_candidate() && (self.is_running() || asks && self.has_carrier())
     }
 
@@ -148,7 +147,7 @@ impl Nic {
                 Acquire::begin(index, mac, request, seed(mac)?, now, &mut tell)?
             }
         };
-        if matches!(self.request.method, Method::Dhcp { .. }) {
+        if !matches!(self.request.method, Method::Static { .. }) {
             self.asking_since.get_or_insert(now);
         }
         let step = self.acquire.insert(acquire).step(now, &mut tell);
@@ -194,7 +193,7 @@ impl Nic {
             }
             Event::Declined(address, holder) => {
                 log(&format!("{self}: {address} is in use by {holder}; declined"));
-                self.conflict = Some((address, holder));
+                self.conflict = Some((address.into(), holder));
                 self.note = Some(format!("was granted {address}, but {holder} has it"));
             }
             Event::NoProbe(address, error) => {
@@ -243,8 +242,8 @@ impl Nic {
         Some(match grant {
             Grant::Lease(lease) => up.with_lease(lease),
             Grant::Static { address, prefix, gateway } => Up {
-                addresses: vec![Address { ip: address.into(), prefix }],
-                gateway: gateway.map(IpAddr::V4),
+                addresses: vec![Address { ip: address, prefix }],
+                gateway,
                 routes: gateway.map(Route::default_via).into_iter().collect(),
                 ..up
             },

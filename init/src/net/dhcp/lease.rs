@@ -1,9 +1,10 @@
 //! What a DHCP server granted, as values that are checked and fit to be applied.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::packet::{Reply, code};
+use crate::net::Route;
 use crate::net::spec::{class_prefix, is_domain, prefix_of_mask};
 
 /// A grant of an address, with all that came along.
@@ -31,24 +32,6 @@ pub(crate) struct Lease {
     pub(crate) ntp: Vec<Ipv4Addr>,
     /// How long it holds.
     pub(crate) times: Times,
-}
-
-/// A route that a lease or the command line brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Route {
-    /// The network it leads to.
-    pub(crate) network: Ipv4Addr,
-    /// The length of that network's prefix; 0 is the default route.
-    pub(crate) prefix: u8,
-    /// The gateway; `None` where the network is on the link itself.
-    pub(crate) gateway: Option<Ipv4Addr>,
-}
-
-impl Route {
-    /// The default route through `gateway`.
-    pub(crate) fn default_via(gateway: Ipv4Addr) -> Self {
-        Self { network: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway: Some(gateway) }
-    }
 }
 
 /// When a lease has to be renewed, counted from when it was granted.
@@ -119,11 +102,6 @@ impl Lease {
             times: times(reply),
         })
     }
-
-    /// The default route's gateway.
-    pub(crate) fn gateway(&self) -> Option<Ipv4Addr> {
-        self.routes.iter().find(|route| route.prefix == 0).and_then(|route| route.gateway)
-    }
 }
 
 /// An MTU of 576 and less is a server's misunderstanding of what every host must accept.
@@ -156,7 +134,7 @@ fn routes(reply: &Reply) -> Vec<Route> {
     let classless = reply.option(code::ROUTES).and_then(classless_routes);
     classless.unwrap_or_else(|| {
         let gateway = reply.addresses(code::ROUTER).into_iter().find(|g| is_host(*g));
-        gateway.map(Route::default_via).into_iter().collect()
+        gateway.map(|g| Route::default_via(g.into())).into_iter().collect()
     })
 }
 
@@ -175,9 +153,9 @@ fn classless_routes(option: &[u8]) -> Option<Vec<Route>> {
         let mask = u32::MAX.checked_shl(32 - u32::from(*prefix)).unwrap_or(0);
         let gateway = Ipv4Addr::from(*gateway);
         routes.push(Route {
-            network: (u32::from_be_bytes(octets) & mask).into(),
+            network: Ipv4Addr::from(u32::from_be_bytes(octets) & mask).into(),
             prefix: *prefix,
-            gateway: Some(gateway).filter(|g| !g.is_unspecified()),
+            gateway: Some(gateway).filter(|g| !g.is_unspecified()).map(IpAddr::V4),
         });
         rest = after;
     }

@@ -1,19 +1,18 @@
 //! News of what a link has lost: that it is up, an address, a route.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use linux_raw_sys::net::AF_INET;
+use linux_raw_sys::net::{AF_INET, AF_INET6};
 use linux_raw_sys::netlink::{
-    IFA_LOCAL, RTM_DELADDR, RTM_DELROUTE, RTM_NEWLINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE,
-    RTMGRP_LINK, rtattr_type_t as rta,
+    IFA_ADDRESS, IFA_LOCAL, RTM_DELADDR, RTM_DELROUTE, RTM_NEWLINK, RTMGRP_IPV4_IFADDR,
+    RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, RTMGRP_LINK, rtattr_type_t as rta,
 };
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
 use super::wire::{Received, attrs, u32_at};
 use super::{links, open, read_all};
-use crate::net::narrow::to_u8;
 
 /// The size of `struct ifaddrmsg`, and of `struct rtmsg`.
 const IFADDRMSG: usize = 8;
@@ -25,9 +24,9 @@ pub(crate) enum Loss {
     /// The link with this index was taken down.
     Up(u32),
     /// The link with this index lost this address.
-    Address(u32, Ipv4Addr),
+    Address(u32, IpAddr),
     /// The link with this index lost its route to a network of this prefix length.
-    Route(u32, Ipv4Addr, u8),
+    Route(u32, IpAddr, u8),
 }
 
 /// A socket that hears of losses.
@@ -39,7 +38,11 @@ pub(crate) struct Losses {
 impl Losses {
     /// Opens one; nothing that happens from here on is missed.
     pub(crate) fn open() -> Result<Self, Errno> {
-        let groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE;
+        let groups = RTMGRP_LINK
+            | RTMGRP_IPV4_IFADDR
+            | RTMGRP_IPV4_ROUTE
+            | RTMGRP_IPV6_IFADDR
+            | RTMGRP_IPV6_ROUTE;
         Ok(Self { socket: open(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, groups)? })
     }
 
@@ -63,11 +66,15 @@ pub(super) fn loss(message: Received<'_>) -> Option<Loss> {
         return Some(Loss::Up(link.index));
     }
     let [family, prefix, ..] = message.body else { return None };
-    if *family != to_u8(AF_INET) {
-        return None;
-    }
+    let any: IpAddr = match u32::from(*family) {
+        AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+        AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
     if kind == RTM_DELADDR as u32 {
-        let local = ipv4(message.body.get(IFADDRMSG..)?, IFA_LOCAL as u32)?;
+        // The kernel tells IPv6's as the address, IPv4's as the local one.
+        let told = if any.is_ipv4() { IFA_LOCAL as u32 } else { IFA_ADDRESS as u32 };
+        let local = ip(message.body.get(IFADDRMSG..)?, told)?;
         return Some(Loss::Address(u32_at(message.body, 4)?, local));
     }
     if kind != RTM_DELROUTE as u32 {
@@ -75,11 +82,12 @@ pub(super) fn loss(message: Received<'_>) -> Option<Loss> {
     }
     let attributes = message.body.get(RTMSG..)?;
     let link = attrs(attributes).find(|(kind, _)| *kind == rta::RTA_OIF as u16)?;
-    let network = ipv4(attributes, rta::RTA_DST as u32).unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let network = ip(attributes, rta::RTA_DST as u32).unwrap_or(any);
     Some(Loss::Route(u32_at(link.1, 0)?, network, *prefix))
 }
 
-fn ipv4(attributes: &[u8], wanted: u32) -> Option<Ipv4Addr> {
+fn ip(attributes: &[u8], wanted: u32) -> Option<IpAddr> {
     let (_, value) = attrs(attributes).find(|(kind, _)| u32::from(*kind) == wanted)?;
-    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+    let four = <[u8; 4]>::try_from(value).ok().map(IpAddr::from);
+    four.or_else(|| <[u8; 16]>::try_from(value).ok().map(IpAddr::from))
 }

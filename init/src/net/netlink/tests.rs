@@ -1,8 +1,9 @@
 //! Messages against another implementation, and against the kernel in a namespace of its own.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressScope};
 use netlink_packet_route::link::{
@@ -13,13 +14,24 @@ use netlink_packet_route::route::{
 };
 use proptest::prelude::*;
 
-use super::routes::{Ipv4Net, Origin, address, route_message};
+use super::routes::{IpNet, Origin, address, route_message};
 use super::*;
-use crate::net::dhcp::lease::Route;
+use crate::net::Route;
 use crate::net::link::Mac;
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const ADDRESS_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9));
+const GATEWAY_6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+fn net(address: IpAddr, prefix: u8) -> IpNet {
+    IpNet { address, prefix, broadcast: None, deprecated: false }
+}
+
+/// A route to 10.1.0.0/16.
+fn to_ten(gateway: Option<IpAddr>) -> Route {
+    Route { network: [10, 1, 0, 0].into(), prefix: 16, gateway }
+}
 
 /// What the oracle reads in `message`, which must be all of it.
 fn read(message: wire::Message) -> (u16, Message) {
@@ -104,34 +116,43 @@ fn losses_of_the_oracle_are_read() {
     let losses = |message: wire::Message| {
         messages(&message.finish(1)).filter_map(losses::loss).collect::<Vec<_>>()
     };
-    let net = Ipv4Net { address: ADDRESS, prefix: 25, broadcast: None };
+    let net = net(ADDRESS, 25);
     let (_, Message::DelAddress(seen)) = read(address(21, 0, 6, net)) else { panic!("another") };
     assert_eq!(seen.header.index, 6);
     assert_eq!(losses(address(21, 0, 6, net)), [losses::Loss::Address(6, ADDRESS)]);
     assert_eq!(losses(address(20, 0, 6, net)), [], "an address that is new");
-    let route = Route { network: [10, 1, 0, 0].into(), prefix: 16, gateway: Some(GATEWAY) };
+    let six = address(21, 0, 6, self::net(ADDRESS_6, 64));
+    assert_eq!(losses(six), [losses::Loss::Address(6, ADDRESS_6)]);
+    let route = to_ten(Some(GATEWAY.into()));
     let gone = || route_message(25, 0, 6, route, Origin::Dhcp);
     assert!(matches!(read(gone()), (_, Message::DelRoute(_))));
     assert_eq!(losses(gone()), [losses::Loss::Route(6, route.network, 16)]);
-    let default = route_message(25, 0, 6, Route::default_via(GATEWAY), Origin::Dhcp);
-    assert_eq!(losses(default), [losses::Loss::Route(6, Ipv4Addr::UNSPECIFIED, 0)]);
+    let default = |gateway| route_message(25, 0, 6, Route::default_via(gateway), Origin::Dhcp);
+    let any = |ip: IpAddr| [losses::Loss::Route(6, ip, 0)];
+    assert_eq!(losses(default(GATEWAY.into())), any(Ipv4Addr::UNSPECIFIED.into()));
+    assert_eq!(losses(default(GATEWAY_6.into())), any(Ipv6Addr::UNSPECIFIED.into()));
 }
 
 #[test]
 fn an_address_reads_the_same_to_the_oracle() {
-    let net = Ipv4Net { address: ADDRESS, prefix: 25, broadcast: None };
-    let (_, Message::NewAddress(seen)) = read(address(20, CHANGE, 6, net)) else {
-        panic!("no address");
-    };
-    assert_eq!((seen.header.prefix_len, seen.header.index), (25, 6));
-    assert_eq!(seen.header.scope, AddressScope::Universe);
-    let ip = IpAddr::V4(ADDRESS);
-    assert_eq!(seen.attributes, [AddressAttribute::Local(ip), AddressAttribute::Address(ip)]);
+    let scopes = [
+        (ADDRESS, AddressFamily::Inet, AddressScope::Universe),
+        (ADDRESS_6, AddressFamily::Inet6, AddressScope::Universe),
+        (GATEWAY_6.into(), AddressFamily::Inet6, AddressScope::Link),
+    ];
+    for (ip, family, scope) in scopes {
+        let (_, Message::NewAddress(seen)) = read(address(20, CHANGE, 6, net(ip, 25))) else {
+            panic!("no address");
+        };
+        assert_eq!((seen.header.prefix_len, seen.header.index), (25, 6));
+        assert_eq!((seen.header.family, seen.header.scope), (family, scope));
+        assert_eq!(seen.attributes, [AddressAttribute::Local(ip), AddressAttribute::Address(ip)]);
+    }
 }
 
 #[test]
 fn a_route_reads_the_same_to_the_oracle() {
-    let route = Route { network: [10, 1, 0, 0].into(), prefix: 16, gateway: Some(GATEWAY) };
+    let route = to_ten(Some(GATEWAY.into()));
     let (_, Message::NewRoute(seen)) = read(route_message(24, CHANGE, 6, route, Origin::Dhcp))
     else {
         panic!("no route");
@@ -145,7 +166,7 @@ fn a_route_reads_the_same_to_the_oracle() {
         seen.attributes,
         [
             RouteAttribute::Oif(6),
-            RouteAttribute::Destination(RouteAddress::Inet(route.network)),
+            RouteAttribute::Destination(RouteAddress::Inet([10, 1, 0, 0].into())),
             RouteAttribute::Gateway(RouteAddress::Inet(GATEWAY)),
         ]
     );
@@ -156,6 +177,30 @@ fn a_route_reads_the_same_to_the_oracle() {
     };
     assert_eq!((seen.header.scope, seen.header.flags), (RouteScope::Link, RouteFlags::empty()));
     assert_eq!(seen.header.protocol, RouteProtocol::Static);
+}
+
+#[test]
+fn a_route_of_ipv6_reads_the_same_to_the_oracle() {
+    let network = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0);
+    let route = Route { network: network.into(), prefix: 48, gateway: Some(GATEWAY_6.into()) };
+    let (_, Message::NewRoute(seen)) = read(route_message(24, CHANGE, 6, route, Origin::Static))
+    else {
+        panic!("no route");
+    };
+    assert_eq!(seen.header.address_family, AddressFamily::Inet6);
+    assert_eq!(seen.header.destination_prefix_length, 48);
+    assert_eq!(
+        seen.attributes,
+        [
+            RouteAttribute::Oif(6),
+            RouteAttribute::Destination(RouteAddress::Inet6(network)),
+            RouteAttribute::Gateway(RouteAddress::Inet6(GATEWAY_6)),
+        ]
+    );
+    let default = route_message(24, CHANGE, 6, Route::default_via(GATEWAY_6.into()), Origin::Dhcp);
+    let (_, Message::NewRoute(seen)) = read(default) else { panic!("no route") };
+    assert_eq!(seen.header.destination_prefix_length, 0);
+    assert_eq!(seen.attributes.len(), 2);
 }
 
 #[test]

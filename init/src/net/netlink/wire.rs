@@ -22,13 +22,16 @@ impl Message {
 
     /// Adds the attribute `kind`, padded to four bytes.
     pub(crate) fn attr(mut self, kind: u16, value: &[u8]) -> Self {
+        self.pad();
+        self.bytes.extend_from_slice(&Self::attribute(kind, value));
+        self
+    }
+
+    /// The attribute `kind` alone, to stand in another.
+    pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         // No attribute made here comes near the limit of 64 KiB.
         let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
-        self.pad();
-        self.bytes.extend_from_slice(&len.to_ne_bytes());
-        self.bytes.extend_from_slice(&kind.to_ne_bytes());
-        self.bytes.extend_from_slice(value);
-        self
+        [&len.to_ne_bytes(), &kind.to_ne_bytes(), value].concat()
     }
 
     /// The whole message, numbered `sequence`.

@@ -14,12 +14,14 @@ const IP_FORM: &str = "<client>:<server>:<gateway>:<mask>:<hostname>:<device>:<a
 type Field<'a> = (usize, &'a str);
 
 /// The words that may stand alone or in the autoconf field.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Autoconf {
     /// `dhcp`.
     Dhcp,
     /// `on` and `any`, and nothing: whatever fits.
     Any,
+    /// `auto6`, `dhcp6`, `either6`, `link6`.
+    Six(Method),
     /// `off` and `none`.
     Off,
 }
@@ -66,10 +68,12 @@ impl<'a> Arg<'a> {
         let at = |index: usize| fields.get(index).copied().unwrap_or((self.value.len(), ""));
         if fields.len() == 1 {
             let method = match self.autoconf(at(0), IP_FORM)? {
-                Autoconf::Dhcp | Autoconf::Any => Method::Dhcp { requested: None },
+                Autoconf::Dhcp => Method::Dhcp { requested: None },
+                Autoconf::Any => Method::Any,
+                Autoconf::Six(method) => method,
                 Autoconf::Off => Method::Off,
             };
-            return Ok(Request { method, ..Request::dhcp() });
+            return Ok(Request { method, ..Request::any() });
         }
         let (_, first) = at(0);
         let names_device =
@@ -82,14 +86,16 @@ impl<'a> Arg<'a> {
         let at = |index: usize| fields.get(index).copied().unwrap_or((self.value.len(), ""));
         let device = self.device(at(0))?;
         let method = match self.autoconf(at(1), "dhcp, on, any, none or off")? {
-            Autoconf::Dhcp | Autoconf::Any => Method::Dhcp { requested: None },
+            Autoconf::Dhcp => Method::Dhcp { requested: None },
+            Autoconf::Any => Method::Any,
+            Autoconf::Six(method) => method,
             Autoconf::Off => Method::Off,
         };
         let mtu = match at(2) {
             (_, "") => None,
             field => Some(self.mtu(field)?),
         };
-        Ok(Request { device, method, mtu, ..Request::dhcp() })
+        Ok(Request { device, method, mtu, ..Request::any() })
     }
 
     /// `<client>:<server>:<gateway>:<mask>:<hostname>:<device>:<autoconf>:<dns0>:<dns1>:<ntp0>`.
@@ -106,11 +112,12 @@ impl<'a> Arg<'a> {
         let autoconf = self.autoconf(at(6), "dhcp, on, any, none, off or nothing")?;
         let method = match (autoconf, client) {
             (Autoconf::Dhcp, requested) => Method::Dhcp { requested },
-            (Autoconf::Any, None) => Method::Dhcp { requested: None },
+            (Autoconf::Any, None) => Method::Any,
+            (Autoconf::Six(method), _) => method,
             (Autoconf::Off, None) => Method::Off,
             (Autoconf::Any | Autoconf::Off, Some(address)) => {
                 let prefix = mask.unwrap_or_else(|| class_prefix(address));
-                Method::Static { address, prefix, gateway }
+                Method::Static { address: address.into(), prefix, gateway: gateway.map(IpAddr::V4) }
             }
         };
         let list = |fields: &[Field<'a>]| -> Result<Vec<IpAddr>, SpecError> {
@@ -159,6 +166,10 @@ impl<'a> Arg<'a> {
             "dhcp" => Ok(Autoconf::Dhcp),
             "" | "on" | "any" => Ok(Autoconf::Any),
             "off" | "none" => Ok(Autoconf::Off),
+            "auto6" => Ok(Autoconf::Six(Method::Auto6)),
+            "dhcp6" => Ok(Autoconf::Six(Method::Dhcp6)),
+            "either6" => Ok(Autoconf::Six(Method::Either6)),
+            "link6" => Ok(Autoconf::Six(Method::Link6)),
             _ => Err(self.error(field, "autoconf", expected)),
         }
     }

@@ -12,7 +12,7 @@ use arg::Arg;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NetConfig {
     /// One for each `ip=`, in order. Where none says how to get an address (or the list is
-    /// empty), every interface that no entry switches off asks by DHCP.
+    /// empty), every interface that no entry switches off takes what answers.
     pub(crate) requests: Vec<Request>,
     /// `nameserver=`, in order: asked before those of a lease.
     pub(crate) nameservers: Vec<IpAddr>,
@@ -49,19 +49,29 @@ pub(crate) enum Device {
 /// How an interface gets its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
-    /// By DHCP, asking for `requested` where it is given.
+    /// By whatever answers: DHCP for IPv4, routers and DHCPv6 for IPv6.
+    Any,
+    /// By DHCP for IPv4, asking for `requested` where it is given.
     Dhcp {
         /// The address to ask for (option 50).
         requested: Option<Ipv4Addr>,
     },
+    /// IPv6 as its routers say: from their prefixes, by DHCPv6 where they point to it.
+    Auto6,
+    /// IPv6 by DHCPv6, whatever routers say; they give the routes alone.
+    Dhcp6,
+    /// IPv6 as its routers say, and by DHCPv6 where that comes to nothing.
+    Either6,
+    /// IPv6 with no more than the link's own address.
+    Link6,
     /// As the command line says.
     Static {
         /// The node's address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The length of the network's prefix.
         prefix: u8,
-        /// The default route's gateway.
-        gateway: Option<Ipv4Addr>,
+        /// The default route's gateway, of the address' family.
+        gateway: Option<IpAddr>,
     },
     /// Not at all: the interface is left alone.
     Off,
@@ -102,13 +112,14 @@ impl NetConfig {
     }
 
     /// The request that holds for the interface called `name` with address `mac`: the first that
-    /// names it, else the first that names none; DHCP where no request says how to get an address.
+    /// names it, else the first that names none; whatever answers where no request says how to get
+    /// an address.
     pub(crate) fn for_link(&self, name: &IfName, mac: Mac) -> Request {
         let named =
             self.requests.iter().find(|r| r.device.as_ref().is_some_and(|d| d.is(name, mac)));
         let unnamed = || self.requests.iter().find(|r| r.device.is_none());
         let silent = self.requests.iter().all(|r| r.device.is_some() && r.method == Method::Off);
-        let fallback = if silent { Request::dhcp() } else { Request::off() };
+        let fallback = if silent { Request::any() } else { Request::off() };
         named.or_else(unnamed).cloned().unwrap_or(fallback)
     }
 
@@ -120,11 +131,11 @@ impl NetConfig {
 }
 
 impl Request {
-    /// DHCP on any interface.
-    pub(crate) fn dhcp() -> Self {
+    /// Whatever answers, on any interface.
+    pub(crate) fn any() -> Self {
         Self {
             device: None,
-            method: Method::Dhcp { requested: None },
+            method: Method::Any,
             hostname: None,
             dns: Vec::new(),
             ntp: Vec::new(),
@@ -134,7 +145,7 @@ impl Request {
 
     /// No set-up.
     fn off() -> Self {
-        Self { method: Method::Off, ..Self::dhcp() }
+        Self { method: Method::Off, ..Self::any() }
     }
 }
 

@@ -25,23 +25,32 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 5);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 fn fixed(prefix: u8, gateway: Option<Ipv4Addr>) -> Method {
-    Method::Static { address: ADDRESS, prefix, gateway }
+    Method::Static { address: ADDRESS.into(), prefix, gateway: gateway.map(IpAddr::V4) }
+}
+
+fn dhcp() -> Request {
+    Request { method: Method::Dhcp { requested: None }, ..Request::any() }
 }
 
 #[test]
-fn nothing_said_means_dhcp_everywhere() {
+fn nothing_said_means_whatever_answers_everywhere() {
     let config = parse(&[("zimg.url", "http://x/"), ("quiet", "")]).expect("fine");
     assert_eq!(config, NetConfig::default());
     let eth0 = IfName::new(b"eth0").expect("a name");
-    assert_eq!(config.for_link(&eth0, MAC), Request::dhcp());
+    assert_eq!(config.for_link(&eth0, MAC), Request::any());
     assert!(!config.is_off());
 }
 
 #[test]
 fn one_word_stands_alone() {
-    for word in ["dhcp", "on", "any"] {
-        assert_eq!(ip(word), Request::dhcp(), "{word}");
+    for word in ["on", "any"] {
+        assert_eq!(ip(word), Request::any(), "{word}");
     }
+    assert_eq!(ip("dhcp"), dhcp());
+    assert_eq!(ip("auto6").method, Method::Auto6);
+    assert_eq!(ip("dhcp6").method, Method::Dhcp6);
+    assert_eq!(ip("either6").method, Method::Either6);
+    assert_eq!(ip("link6").method, Method::Link6);
     for word in ["off", "none"] {
         assert_eq!(ip(word).method, Method::Off, "{word}");
         assert!(parse(&[("ip", word)]).expect(word).is_off());
@@ -72,10 +81,10 @@ fn fields_may_be_empty_or_missing() {
     assert_eq!(ip("192.0.2.5::192.0.2.1:24").method, fixed(24, Some(GATEWAY)));
     assert_eq!(ip("192.0.2.5:").method, fixed(24, None), "the class's mask, as the kernel has it");
     assert_eq!(ip("192.0.2.5::0.0.0.0:32").method, fixed(32, None), "an address of zeros is none");
-    assert_eq!(ip(":::::eth1:dhcp"), Request { device: name("eth1"), ..Request::dhcp() });
+    assert_eq!(ip(":::::eth1:dhcp"), Request { device: name("eth1"), ..dhcp() });
     assert_eq!(ip("::::node::dhcp").hostname.as_deref(), Some("node"));
     assert_eq!(ip(":::::eth1:off").method, Method::Off);
-    assert_eq!(ip("::::::"), Request::dhcp());
+    assert_eq!(ip("::::::"), Request::any());
 }
 
 #[test]
@@ -85,7 +94,8 @@ fn an_address_with_dhcp_is_a_wish() {
 
 #[test]
 fn dracuts_short_form() {
-    assert_eq!(ip("eth0:dhcp"), Request { device: name("eth0"), ..Request::dhcp() });
+    assert_eq!(ip("eth0:dhcp"), Request { device: name("eth0"), ..dhcp() });
+    assert_eq!(ip("eth0:dhcp6").method, Method::Dhcp6);
     assert_eq!(ip("eth0:off").method, Method::Off);
     assert_eq!(ip("eth0:dhcp:9000").mtu, Some(9000));
 }
@@ -93,7 +103,7 @@ fn dracuts_short_form() {
 #[test]
 fn a_mac_stands_in_the_devices_place() {
     let device = Some(Device::Mac(MAC));
-    assert_eq!(ip("52:54:00:12:34:56:dhcp"), Request { device: device.clone(), ..Request::dhcp() });
+    assert_eq!(ip("52:54:00:12:34:56:dhcp"), Request { device: device.clone(), ..dhcp() });
     assert_eq!(ip("52-54-00-12-34-56:dhcp").device, device);
     let long = ip("192.0.2.5::192.0.2.1:24:node:52:54:00:12:34:56:none:9.9.9.9");
     assert_eq!((long.device, long.method), (device.clone(), fixed(24, Some(GATEWAY))));
@@ -143,7 +153,7 @@ fn several_requests_find_their_interfaces() {
     let config = parse(&[("ip", "eth0:off")]).expect("fine");
     let method = |name: &[u8]| config.for_link(&IfName::new(name).expect("a name"), MAC).method;
     assert_eq!(method(b"eth0"), Method::Off);
-    assert_eq!(method(b"eth2"), Method::Dhcp { requested: None }, "all others ask");
+    assert_eq!(method(b"eth2"), Method::Any, "all others ask");
     assert!(!config.is_off());
     let config = parse(&[("ip", "dhcp"), ("ip", "52:54:00:12:34:56:off")]).expect("fine");
     let eth0 = IfName::new(b"eth0").expect("a name");

@@ -22,6 +22,11 @@ fn seconds(renew: u64, rebind: u64, expire: u64) -> Times {
     Times::Limited { renew, rebind, expire }
 }
 
+/// The default route's gateway.
+fn default(route: &Route) -> Option<IpAddr> {
+    route.gateway.filter(|_| route.is_default())
+}
+
 #[test]
 fn all_that_a_server_says_is_taken() {
     let lease = lease(vec![
@@ -44,7 +49,7 @@ fn all_that_a_server_says_is_taken() {
             prefix: 25,
             broadcast: Some(Ipv4Addr::new(192, 0, 2, 127)),
             server: SERVER,
-            routes: vec![Route::default_via(SERVER)],
+            routes: vec![Route::default_via(SERVER.into())],
             dns: vec![Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(9, 9, 9, 9)],
             search: vec!["rack.example".into()],
             hostname: Some("node-7".into()),
@@ -53,14 +58,14 @@ fn all_that_a_server_says_is_taken() {
             times: seconds(600, 1200, 3600),
         }
     );
-    assert_eq!(lease.gateway(), Some(SERVER));
+    assert_eq!(lease.routes.iter().find_map(default), Some(SERVER.into()));
 }
 
 #[test]
 fn a_bare_grant_is_for_ever_and_of_its_class() {
     let lease = lease(vec![]);
     assert_eq!((lease.prefix, lease.times), (24, Times::Forever));
-    assert_eq!((lease.gateway(), lease.routes, lease.mtu), (None, vec![], None));
+    assert_eq!((lease.routes, lease.mtu), (vec![], None));
 }
 
 #[test]
@@ -110,7 +115,7 @@ fn option_121_replaces_3() {
     let route = |network: [u8; 4], prefix, gateway: Option<[u8; 4]>| Route {
         network: network.into(),
         prefix,
-        gateway: gateway.map(Ipv4Addr::from),
+        gateway: gateway.map(IpAddr::from),
     };
     assert_eq!(
         lease.routes,
@@ -120,13 +125,13 @@ fn option_121_replaces_3() {
             route([0, 0, 0, 0], 0, Some([192, 0, 2, 1])),
         ]
     );
-    assert_eq!(lease.gateway(), Some(SERVER));
+    assert_eq!(lease.routes.iter().find_map(default), Some(SERVER.into()));
 }
 
 #[test]
 fn option_121_that_is_cut_short_gives_way_to_3() {
     let lease = lease(vec![DhcpOption::Router(vec![SERVER]), raw(121, &[24, 10, 0, 0, 192, 0])]);
-    assert_eq!(lease.routes, [Route::default_via(SERVER)]);
+    assert_eq!(lease.routes, [Route::default_via(SERVER.into())]);
 }
 
 #[test]
@@ -179,9 +184,9 @@ proptest! {
             seen.opts().get(OptionCode::ClasslessStaticRoute)
         else { panic!("no routes") };
         let theirs: Vec<Route> = theirs.iter().map(|(net, gateway)| Route {
-            network: net.network(),
+            network: net.network().into(),
             prefix: net.prefix_len(),
-            gateway: Some(*gateway).filter(|g| !g.is_unspecified()),
+            gateway: Some(*gateway).filter(|g| !g.is_unspecified()).map(IpAddr::V4),
         }).collect();
         prop_assert_eq!(classless_routes(&bytes), Some(theirs));
     }
