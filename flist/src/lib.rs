@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chunk;
+pub mod date;
 pub mod format;
 pub mod fs;
 #[cfg(feature = "fuse")]

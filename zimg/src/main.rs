@@ -12,6 +12,7 @@ mod mount;
 mod open;
 mod path;
 mod progress;
+mod proxy;
 mod serve;
 mod signals;
 mod text;
@@ -33,6 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[argh(
     name = "zimg",
     note = "Exit status: 0 good, 1 the thing is bad, 2 usage, 3 not reachable.",
+    note = "Proxies are those of the environment: http_proxy, https_proxy, all_proxy, no_proxy.",
     example = "{command_name} build ./root debian.flist\n{command_name} serve .\n\
                {command_name} COMMAND --help"
 )]

@@ -34,7 +34,8 @@ pub(crate) struct Opened {
 /// Opens an flist; where `hash` is given it must have that root hash.
 pub(crate) fn image(name: &str, hash: Option<RootHash>) -> anyhow::Result<Opened> {
     let location = location(name)?;
-    let client = Client::new(ClientOptions::default())?;
+    let proxies = crate::proxy::from_environment()?;
+    let client = Client::new(ClientOptions { proxies, ..ClientOptions::default() })?;
     let expected = hash.map_or(Expected::Unchecked, Expected::Hash);
     let loaded = load(&client, std::slice::from_ref(&location), expected, &LoadOptions::default())?;
     Ok(Opened {

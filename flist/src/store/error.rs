@@ -83,8 +83,26 @@ pub enum Unreachable {
         /// Whether it is about the validity period, so perhaps about this machine's clock.
         clock: bool,
     },
+    /// The proxy on the way does not do its part.
+    Proxy {
+        /// Which: `http://HOST:PORT`.
+        proxy: String,
+        /// What is wrong with it.
+        fault: ProxyFault,
+    },
     /// This side has ended the connection.
     Shutdown,
+}
+
+/// What is wrong with a proxy.
+#[derive(Debug, Clone)]
+pub enum ProxyFault {
+    /// It can't be reached itself.
+    Away(Box<Unreachable>),
+    /// It answers in the server's place, with this HTTP status.
+    Status(u16),
+    /// It is no proxy.
+    NotOne(String),
 }
 
 /// What a client waits for.
@@ -182,12 +200,21 @@ impl StoreError {
         match self {
             Self::Unreachable { cause: Unreachable::Tls { clock, .. }, .. } => *clock,
             Self::Unreachable { cause: Unreachable::Shutdown, .. } => false,
+            Self::Unreachable {
+                cause: Unreachable::Proxy { fault: ProxyFault::Status(status), .. },
+                ..
+            } => passing(*status),
             Self::Unreachable { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            Self::Status { status, .. } => passing(*status),
             Self::Protocol { fault, .. } => matches!(fault, Fault::Short { .. } | Fault::Http(_)),
             Self::Missing { .. } | Self::Io { .. } => false,
         }
     }
+}
+
+/// Whether a status speaks of a moment rather than of the request.
+fn passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..)
 }
 
 impl Unreachable {
@@ -203,6 +230,7 @@ impl Unreachable {
             Self::Tls { clock: false, .. } => {
                 "check the server's certificate; a private CA has to be given to this program"
             }
+            Self::Proxy { fault, .. } => fault.advice(),
             Self::Shutdown => "the program is ending",
         }
     }
@@ -219,7 +247,38 @@ impl fmt::Display for Unreachable {
             Self::TimedOut { stage, after } => write!(f, "no {stage} within {after:?}"),
             Self::Dropped(reason) => write!(f, "the connection broke: {reason}"),
             Self::Tls { reason, .. } => write!(f, "TLS: {reason}"),
+            Self::Proxy { proxy, fault: ProxyFault::Away(cause) } => {
+                write!(f, "the proxy {proxy}: {cause}")
+            }
+            Self::Proxy { proxy, fault: ProxyFault::Status(status) } => {
+                write!(f, "the proxy {proxy} answers HTTP status {status}{}", meaning(*status))
+            }
+            Self::Proxy { proxy, fault: ProxyFault::NotOne(why) } => {
+                write!(f, "the proxy {proxy} is none: {why}")
+            }
             Self::Shutdown => f.write_str("the connection was closed by this program"),
+        }
+    }
+}
+
+/// What a proxy means by a status.
+fn meaning(status: u16) -> &'static str {
+    match status {
+        407 => ": it wants a user and a password",
+        403 => ": it does not allow this server or port",
+        502..=504 => ": it does not reach the server, or the server is not well",
+        _ => "",
+    }
+}
+
+impl ProxyFault {
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "check the proxy's address and port, and that it runs",
+            Self::Status(407) => "give the proxy as http://USER:PASSWORD@HOST:PORT",
+            Self::Status(502..=504) => "look into the proxy's log, and the server's",
+            Self::Status(_) => "check the proxy's rules for this server and port",
+            Self::NotOne(_) => "check that an HTTP proxy listens at this address and port",
         }
     }
 }

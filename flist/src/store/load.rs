@@ -163,11 +163,17 @@ pub fn load(
 }
 
 /// Whether trying again may help. A name that does not exist may be one of a name server that
-/// has only just come up; not for ever, though.
+/// has only just come up, a certificate out of its time that of a clock about to be set; not for
+/// ever, though.
 fn passes(error: &LoadError, options: &LoadOptions) -> bool {
     match error {
         LoadError::Store {
-            error: StoreError::Unreachable { cause: Unreachable::Name { definite: true, .. }, .. },
+            error:
+                StoreError::Unreachable {
+                    cause:
+                        Unreachable::Name { definite: true, .. } | Unreachable::Tls { clock: true, .. },
+                    ..
+                },
             tries,
         } => *tries < options.tries,
         LoadError::Store { error, .. } => error.may_pass(),

@@ -19,9 +19,9 @@ mod testserver;
 
 use std::ops::Range;
 
-pub use error::{Fault, Stage, StoreError, Unreachable};
+pub use error::{Fault, ProxyFault, Stage, StoreError, Unreachable};
 pub use fetcher::{FetchError, FetchOptions, Fetcher, Patience, Stats};
-pub use http::{Client, ClientOptions};
+pub use http::{BadProxy, Client, ClientError, ClientOptions, ClockHelp, Proxies, Proxy};
 pub use load::{Expected, LoadError, LoadOptions, Loaded, load};
 pub use location::{BadLocation, Location};
 pub use mirrors::Mirrors;

@@ -12,7 +12,8 @@ use rustix::net::SendFlags;
 use super::request::{self, MAX_HEAD, Method, Request};
 use super::response::{Body, Response, Status};
 use super::tree::{Found, Tree};
-use super::{date, page, percent, plan};
+use super::{page, percent, plan};
+use flist::date;
 
 /// How many clients there may be, and how long one may take.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,6 @@
 
 mod announce;
 mod connection;
-mod date;
 mod listen;
 mod page;
 mod percent;

@@ -1,9 +1,9 @@
 //! From a request and the facts of the file it names to the response: conditions, ranges, caching.
 //! No I/O. (`If-Match` and `If-Unmodified-Since` guard writes, of which there are none.)
 
+use flist::date;
 use flist::id::PackId;
 
-use super::date;
 use super::range::{self, Part};
 use super::request::{Method, Request};
 use super::response::{Body, Response, Status};

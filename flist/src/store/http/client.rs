@@ -1,5 +1,6 @@
 //! The HTTP client all stores share: its connections, timeouts, roots of trust and names.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -9,10 +10,13 @@ use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, ResponseExt};
 
 use super::explain::explain;
+use super::proxy::Proxies;
 use super::range;
-use super::resolver::Names;
+use super::resolver::{FirstHop, Names};
 use super::tls::{Tls, TlsSetup};
-use crate::store::{Fault, Stage, StoreError, Unreachable};
+use super::via::Via;
+use crate::date;
+use crate::store::{Fault, ProxyFault, Stage, StoreError, Unreachable};
 
 /// How often a request is sent anew because the connection was closed before the answer: a
 /// server closes idle connections whenever it likes, perhaps just as one is used again.
@@ -31,6 +35,30 @@ pub struct ClientOptions {
     pub stall_timeout: Duration,
     /// Most redirects followed.
     pub redirects: u32,
+    /// The proxies that requests go through.
+    pub proxies: Proxies,
+    /// Asked when a certificate is not valid at the time that this machine's clock shows.
+    pub clock: Option<ClockHelp>,
+}
+
+/// Somebody who may set a clock that is wrong: given the client and the URL whose server has the
+/// certificate in question, says whether the clock was changed, and it is worth to ask again.
+#[derive(Clone)]
+pub struct ClockHelp(Arc<Help>);
+
+type Help = dyn Fn(&Client, &str) -> bool + Send + Sync;
+
+impl ClockHelp {
+    /// Calls `help`.
+    pub fn new(help: impl Fn(&Client, &str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(help))
+    }
+}
+
+impl fmt::Debug for ClockHelp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClockHelp")
+    }
 }
 
 impl Default for ClientOptions {
@@ -41,6 +69,8 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(20),
             redirects: 5,
+            proxies: Proxies::default(),
+            clock: None,
         }
     }
 }
@@ -75,7 +105,7 @@ impl Client {
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
         let tls = TlsSetup::new(&options.ca_pem)?;
         let names = Names::default();
-        let agent = RwLock::new(agent(&options, &tls, &names));
+        let agent = RwLock::new(agent(&options, options.redirects, &tls, &names));
         Ok(Self(Arc::new(Inner { options, tls, names, agent })))
     }
 
@@ -95,9 +125,13 @@ impl Client {
         range: Option<&Range<u64>>,
         deadline: Option<Instant>,
     ) -> Result<Response<ureq::Body>, StoreError> {
-        let mut sent = 1;
+        let (mut sent, mut clock) = (1, self.0.options.clock.as_ref());
         let response = loop {
             match self.send(url, range, deadline) {
+                Err(StoreError::Unreachable {
+                    cause: Unreachable::Tls { clock: true, .. },
+                    ..
+                }) if clock.take().is_some_and(|help| (help.0)(self, url)) => {}
                 Err(StoreError::Unreachable { cause: Unreachable::Dropped(_), .. })
                     if sent < SENDS =>
                 {
@@ -116,7 +150,19 @@ impl Client {
             status @ (404 | 410) => {
                 Err(StoreError::Missing { place: place(), status: Some(status) })
             }
-            status => Err(StoreError::Status { place: place(), status }),
+            status => Err(self.status(url, place(), status)),
+        }
+    }
+
+    /// The error that a status is: the proxy's, where it is one that proxies give.
+    fn status(&self, url: &str, place: String, status: u16) -> StoreError {
+        match self.0.options.proxies.of_url(url) {
+            Some(proxy) if matches!(status, 407 | 502..=504) => {
+                let (proxy, fault) = (proxy.to_string(), ProxyFault::Status(status));
+                let cause = Unreachable::Proxy { proxy, fault };
+                StoreError::Unreachable { place, addresses: Vec::new(), cause }
+            }
+            _ => StoreError::Status { place, status },
         }
     }
 
@@ -171,9 +217,49 @@ impl Client {
         }
     }
 
+    /// Sends `body`. Returns the status of the answer, which is a success.
+    ///
+    /// # Errors
+    /// [`StoreError`] for any other, and when there is none within `time`.
+    pub fn post(
+        &self,
+        url: &str,
+        kind: &str,
+        body: &[u8],
+        time: Duration,
+    ) -> Result<u16, StoreError> {
+        let agent = self.0.agent.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let request = agent.post(url).header("Content-Type", kind);
+        let request = request.config().timeout_global(Some(time)).build();
+        let response = request.send(body).map_err(|e| self.explain(e, url, Stage::Answer))?;
+        match response.status().as_u16() {
+            status @ 200..300 => Ok(status),
+            status => Err(self.status(url, url.to_owned(), status)),
+        }
+    }
+
+    /// What time it is, as the server of `url` has it: seconds since 1970. Of an https server all
+    /// is checked but the time at which its certificate is valid.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no answer within `time`, or it has no date.
+    pub fn date(&self, url: &str, time: Duration) -> Result<i64, StoreError> {
+        let fault =
+            |why: String| StoreError::Protocol { place: url.into(), fault: Fault::Http(why) };
+        let Inner { options, tls, names, .. } = &*self.0;
+        let tls = tls.at_any_time().map_err(|e| fault(e.to_string()))?;
+        // Where it leads to does not matter.
+        let agent = agent(options, 0, &tls, names);
+        let request = agent.head(url).config().timeout_global(Some(time)).build();
+        let response = request.call().map_err(|e| self.explain(e, url, Stage::Answer))?;
+        let text = super::header(&response, "date").unwrap_or_default();
+        date::parse(&text).ok_or_else(|| fault(format!("its Date is \"{text}\"")))
+    }
+
     /// Ends all requests under way. Later ones use new connections.
     pub(super) fn abort(&self) {
-        let fresh = agent(&self.0.options, &self.0.tls, &self.0.names);
+        let Inner { options, tls, names, .. } = &*self.0;
+        let fresh = agent(options, options.redirects, tls, names);
         let mut agent = self.0.agent.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *agent, fresh).shutdown();
     }
@@ -184,12 +270,13 @@ impl Client {
     }
 }
 
-fn agent(options: &ClientOptions, tls: &TlsSetup, names: &Names) -> Agent {
+fn agent(options: &ClientOptions, redirects: u32, tls: &TlsSetup, names: &Names) -> Agent {
     let config = Agent::config_builder()
         .proxy(None)
         .http_status_as_error(false)
         .user_agent(concat!("zimg/", env!("CARGO_PKG_VERSION")))
-        .max_redirects(options.redirects)
+        .max_redirects(redirects)
+        .max_redirects_will_error(redirects > 0)
         .max_idle_connections(options.connections)
         .max_idle_connections_per_host(options.connections)
         // Requests are short; a node may hold many connections.
@@ -199,6 +286,8 @@ fn agent(options: &ClientOptions, tls: &TlsSetup, names: &Names) -> Agent {
         .timeout_per_read(Some(options.stall_timeout))
         .timeout_per_write(Some(options.stall_timeout))
         .build();
-    let connector = ().chain(TcpConnector::default()).chain(Tls::new(tls.clone()));
-    Agent::with_parts(config, connector, names.clone())
+    let proxies = options.proxies.clone();
+    let via = Via::new(proxies.clone());
+    let connector = ().chain(TcpConnector::default()).chain(via).chain(Tls::new(tls.clone()));
+    Agent::with_parts(config, connector, FirstHop { names: names.clone(), proxies })
 }

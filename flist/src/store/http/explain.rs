@@ -2,11 +2,14 @@
 
 use std::io::ErrorKind;
 
+use rustls::pki_types::UnixTime;
 use ureq::{Error, Timeout};
 
 use super::client::ClientOptions;
 use super::resolver::{Names, NoSuchName};
-use crate::store::{Fault, Stage, StoreError, Unreachable};
+use super::via::NoTunnel;
+use crate::date;
+use crate::store::{Fault, ProxyFault, Stage, StoreError, Unreachable};
 
 /// What `error` means for a request for `url` that was waiting for `stage`.
 pub(super) fn explain(
@@ -17,6 +20,7 @@ pub(super) fn explain(
     names: &Names,
 ) -> StoreError {
     let place = url.to_owned();
+    let at_the_door = matches!(error, Error::Timeout(Timeout::Connect | Timeout::Resolve));
     let cause = match error {
         Error::Timeout(timeout) => timed_out(timeout, stage, options),
         Error::Io(io) => match from_io(io, stage, options) {
@@ -28,9 +32,12 @@ pub(super) fn explain(
                 let definite = name.is_definite();
                 Unreachable::Name { host: name.host, answer: name.answer, definite }
             }
-            Err(other) => {
-                return StoreError::Protocol { place, fault: Fault::Http(other.to_string()) };
-            }
+            Err(other) => match other.downcast::<NoTunnel>() {
+                Ok(refused) => by_proxy(&refused, url, options),
+                Err(other) => {
+                    return StoreError::Protocol { place, fault: Fault::Http(other.to_string()) };
+                }
+            },
         },
         Error::Rustls(error) => tls(&error),
         Error::TooManyRedirects | Error::RedirectFailed => {
@@ -38,7 +45,28 @@ pub(super) fn explain(
         }
         other => return StoreError::Protocol { place, fault: Fault::Http(other.to_string()) },
     };
+    let away = at_the_door
+        || matches!(
+            cause,
+            Unreachable::Refused | Unreachable::NoRoute(_) | Unreachable::Name { .. }
+        );
+    let cause = match options.proxies.of_url(url) {
+        Some(proxy) if away => {
+            let fault = ProxyFault::Away(Box::new(cause));
+            Unreachable::Proxy { proxy: proxy.to_string(), fault }
+        }
+        _ => cause,
+    };
     StoreError::Unreachable { place, addresses: names.known(url), cause }
+}
+
+fn by_proxy(refused: &NoTunnel, url: &str, options: &ClientOptions) -> Unreachable {
+    let proxy = options.proxies.of_url(url).map(ToString::to_string).unwrap_or_default();
+    let fault = match refused {
+        NoTunnel::Status(status) => ProxyFault::Status(*status),
+        NoTunnel::NotAProxy(why) => ProxyFault::NotOne((*why).to_owned()),
+    };
+    Unreachable::Proxy { proxy, fault }
 }
 
 fn timed_out(timeout: Timeout, stage: Stage, options: &ClientOptions) -> Unreachable {
@@ -77,14 +105,30 @@ fn from_io(
 
 fn tls(error: &rustls::Error) -> Unreachable {
     use rustls::CertificateError as Certificate;
-    let clock = matches!(
-        error,
-        rustls::Error::InvalidCertificate(
-            Certificate::Expired
-                | Certificate::ExpiredContext { .. }
-                | Certificate::NotValidYet
-                | Certificate::NotValidYetContext { .. }
-        )
-    );
-    Unreachable::Tls { reason: error.to_string(), clock }
+    let rustls::Error::InvalidCertificate(certificate) = error else {
+        return Unreachable::Tls { reason: error.to_string(), clock: false };
+    };
+    let text = |time: &UnixTime| date::text(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+    match certificate {
+        Certificate::NotValidYetContext { time, not_before } => Unreachable::Tls {
+            reason: format!(
+                "the server's certificate is not valid before {}, and this machine's clock says {}",
+                text(not_before),
+                text(time)
+            ),
+            clock: true,
+        },
+        Certificate::ExpiredContext { time, not_after } => Unreachable::Tls {
+            reason: format!(
+                "the server's certificate was valid until {}, and this machine's clock says {}",
+                text(not_after),
+                text(time)
+            ),
+            clock: true,
+        },
+        certificate => {
+            let clock = matches!(certificate, Certificate::Expired | Certificate::NotValidYet);
+            Unreachable::Tls { reason: error.to_string(), clock }
+        }
+    }
 }

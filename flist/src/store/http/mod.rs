@@ -4,9 +4,11 @@
 mod body;
 mod client;
 mod explain;
+mod proxy;
 mod range;
 mod resolver;
 mod tls;
+mod via;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,8 @@ use ureq::http::Response;
 use super::{Body, Fault, Store, StoreError};
 use crate::image::Pack;
 use body::HttpBody;
-pub use client::{Client, ClientError, ClientOptions};
+pub use client::{Client, ClientError, ClientOptions, ClockHelp};
+pub use proxy::{BadProxy, Proxies, Proxy};
 
 /// A base URL beneath which `packs/` lies.
 pub struct Http {

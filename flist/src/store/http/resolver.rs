@@ -12,6 +12,8 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use super::proxy::{Proxies, Proxy};
+
 /// How long an answer is used without asking again.
 const FRESH: Duration = Duration::from_secs(30);
 
@@ -115,16 +117,24 @@ fn told(error: &std::io::Error) -> String {
     }
 }
 
-impl Resolver for Names {
+/// Finds what is connected to: the host of a URL, or the proxy on the way to it.
+#[derive(Debug, Clone)]
+pub(super) struct FirstHop {
+    pub(super) names: Names,
+    pub(super) proxies: Proxies,
+}
+
+impl Resolver for FirstHop {
     fn resolve(
         &self,
         uri: &Uri,
         _: &Config,
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let uri = self.proxies.of(uri).map_or(uri, Proxy::uri);
         let host = host_and_port(uri).ok_or_else(|| ureq::Error::BadUri(uri.to_string()))?;
         let system = |host: &str| host.to_socket_addrs().map(Iterator::collect);
-        let found = self.addresses(&host, Instant::now(), system);
+        let found = self.names.addresses(&host, Instant::now(), system);
         let found = found.map_err(|e| ureq::Error::Other(Box::new(e)))?;
         let mut addresses = self.empty();
         found.into_iter().take(ADDRESSES).for_each(|address| addresses.push(address));

@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{
@@ -10,7 +11,7 @@ use rcgen::{
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::super::client::{Client, ClientError, ClientOptions};
+use super::super::client::{Client, ClientError, ClientOptions, ClockHelp};
 use super::super::{Http, Store};
 use crate::id::PackId;
 use crate::image::Pack;
@@ -20,7 +21,7 @@ use crate::store::{FetchOptions, Fetcher, StoreError, Unreachable};
 
 const BYTES: &[u8] = b"the bytes of a pack";
 
-fn ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+pub(in super::super) fn ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new([]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,7 +29,7 @@ fn ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 }
 
 /// A server whose certificate `ca` has signed for `name`, changed as wished.
-fn server(
+pub(in super::super) fn server(
     ca: &CertifiedIssuer<'static, KeyPair>,
     name: &str,
     change: impl FnOnce(&mut CertificateParams),
@@ -123,6 +124,70 @@ fn a_certificate_of_another_time_points_to_the_clock() {
         assert!(error.may_pass() && error.advice().contains("clock"), "{error}");
         assert!(refused(Err(error)).1);
     }
+}
+
+#[test]
+fn the_times_are_told() {
+    let ca = ca("ours");
+    let past = server(&ca, "127.0.0.1", |p| p.not_after = date_time_ymd(2001, 1, 1));
+    let future = server(&ca, "127.0.0.1", |p| p.not_before = date_time_ymd(2999, 1, 1));
+    let told = |server| refused(fetch(server, &ca.pem())).0;
+    let (past, future) = (told(&past), told(&future));
+    assert!(
+        past.contains("until 2001-01-01 00:00:00 UTC, and this machine's clock says 20"),
+        "{past}"
+    );
+    assert!(future.contains("not valid before 2999-01-01 00:00:00 UTC"), "{future}");
+}
+
+fn client(ca_pem: &str, clock: Option<ClockHelp>) -> Client {
+    Client::new(ClientOptions { ca_pem: ca_pem.into(), clock, ..ClientOptions::default() }).unwrap()
+}
+
+#[test]
+fn whoever_sets_the_clock_is_asked_once_a_request() {
+    let ca = ca("ours");
+    let future = server(&ca, "127.0.0.1", |p| p.not_before = date_time_ymd(2999, 1, 1));
+    let good = server(&ca, "127.0.0.1", |_| {});
+    for (server, answer, want) in [(&future, true, 1), (&future, false, 1), (&good, true, 0)] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let help = ClockHelp::new(move |_, url| {
+            assert!(url.starts_with("https://127.0.0.1:"));
+            count.fetch_add(1, Ordering::Relaxed);
+            answer
+        });
+        let url = server.url("/").replace("http://", "https://");
+        let store = Http::new(client(&ca.pem(), Some(help)), url);
+        let pack = Pack { id: PackId::of(BYTES), len: BYTES.len() as u64 };
+        assert_eq!(store.fetch(&pack, 0..3).is_ok(), want == 0);
+        assert_eq!(calls.load(Ordering::Relaxed), want);
+    }
+}
+
+#[test]
+fn the_time_is_asked_of_a_server_whose_certificate_is_out_of_time() {
+    const ANSWER: &str = "HTTP/1.1 302 Found\r\nLocation: http://other/\r\n\
+        Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n";
+    let ours = ca("ours");
+    let past = server(&ours, "127.0.0.1", |p| p.not_after = date_time_ymd(2001, 1, 1));
+    let future = server(&ours, "127.0.0.1", |p| p.not_before = date_time_ymd(2999, 1, 1));
+    let plain = Server::start();
+    let https = |server: &Server| server.url("/").replace("http://", "https://");
+    let date = |ca_pem: &str, url: &str| client(ca_pem, None).date(url, Duration::from_secs(5));
+    for (server, url) in
+        [(&past, https(&past)), (&future, https(&future)), (&plain, plain.url("/"))]
+    {
+        server.send(ANSWER, false);
+        assert_eq!(date(&ours.pem(), &url).unwrap(), 784_111_777);
+    }
+    // Of no server that is another than it says, nor of one that does not tell.
+    let named = server(&ours, "example.org", |p| p.not_after = date_time_ymd(2001, 1, 1));
+    for (ca_pem, server) in [(ours.pem(), &named), (ca("another").pem(), &past)] {
+        let (reason, clock) = refused(date(&ca_pem, &https(server)).map(|_| Vec::new()));
+        assert!(!clock, "{reason}");
+    }
+    assert!(date("", &plain.url("/")).unwrap_err().to_string().contains("its Date is"));
 }
 
 #[test]

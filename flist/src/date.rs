@@ -1,4 +1,5 @@
-//! HTTP dates (`Sun, 06 Nov 1994 08:49:37 GMT`) and log stamps, from and to seconds since 1970.
+//! Dates of the Gregorian calendar in UTC, from and to seconds since 1970: HTTP's, those of logs, and
+//! those that people read.
 
 use std::ops::Range;
 use std::time::SystemTime;
@@ -37,7 +38,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Seconds since 1970, now.
-pub(super) fn now() -> i64 {
+pub fn now() -> i64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .ok()
@@ -50,8 +51,14 @@ fn clock(seconds: i64) -> String {
     format!("{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
+/// As people write it: `1994-11-06 08:49:37 UTC`.
+pub fn text(seconds: i64) -> String {
+    let Civil { year, month, day } = civil(seconds.div_euclid(DAY));
+    format!("{year:04}-{:02}-{day:02} {} UTC", month + 1, clock(seconds))
+}
+
 /// The form that HTTP's `Date` and `Last-Modified` have.
-pub(super) fn http(seconds: i64) -> String {
+pub fn http(seconds: i64) -> String {
     let days = seconds.div_euclid(DAY);
     let Civil { year, month, day } = civil(days);
     let weekday = usize::try_from(days.rem_euclid(7)).unwrap_or(0);
@@ -64,14 +71,14 @@ pub(super) fn http(seconds: i64) -> String {
 }
 
 /// RFC 3339, as log lines have it.
-pub(super) fn stamp(seconds: i64) -> String {
+pub fn stamp(seconds: i64) -> String {
     let Civil { year, month, day } = civil(seconds.div_euclid(DAY));
     format!("{year:04}-{:02}-{day:02}T{}Z", month + 1, clock(seconds))
 }
 
 /// Seconds since 1970 of an HTTP date. The two obsolete forms are not read: a condition that
 /// carries them is as if it was not there, which is always safe.
-pub(super) fn parse(text: &str) -> Option<i64> {
+pub fn parse(text: &str) -> Option<i64> {
     let (weekday, rest) = text.split_once(", ")?;
     let mut words = rest.split(' ');
     let day = number(words.next(), 2, 1..32)?;
@@ -104,6 +111,14 @@ mod tests {
         assert_eq!(http(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(http(-1), "Wed, 31 Dec 1969 23:59:59 GMT");
         assert_eq!(stamp(951_782_400), "2000-02-29T00:00:00Z");
+        for (seconds, want) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (1_709_251_199, "2024-02-29 23:59:59 UTC"),
+            (1_795_413_912, "2026-11-23 06:05:12 UTC"),
+            (4_102_444_800, "2100-01-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(text(seconds), want);
+        }
     }
 
     #[test]
