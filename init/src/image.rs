@@ -1,6 +1,6 @@
 //! Gets the flist, believes it only once it is verified, and serves it as a file system.
 
-use crate::config::{Ca, Config, Servers, Verify};
+use crate::config::{Config, Verify};
 use crate::failure::{Failure, OrFail, Stage, chain};
 use crate::kmsg;
 use crate::probe::probe;
@@ -8,14 +8,15 @@ use flist::fs::Fs;
 use flist::fuse::{self, MountOptions, Mounted};
 use flist::image::Image;
 use flist::store::{
-    self, Client, ClientOptions, ClockHelp, Expected, FetchOptions, Fetcher, LoadError,
-    LoadOptions, Location, Mirrors, Proxies, ProxyFault, Store, StoreError, Unreachable,
+    self, Client, ClientOptions, Expected, FetchOptions, Fetcher, LoadError, LoadOptions, Location,
+    Mirrors, Store, StoreError, Unreachable,
 };
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 /// Certificates that are trusted beside the web's, if the initramfs holds any.
@@ -29,6 +30,7 @@ const CACHE_MIN: u64 = 4 << 20;
 const CACHE_PART: u64 = 16;
 
 /// An image, and where its contents come from.
+#[derive(Clone)]
 pub(crate) struct Verified {
     image: Arc<Image>,
     stores: Vec<Arc<dyn Store>>,
@@ -68,8 +70,25 @@ pub(crate) fn load(
     Ok(Verified { image: Arc::new(loaded.image), stores })
 }
 
+/// Mounts `verified` on `dir`, and meanwhile sees that some store has its contents, by `deadline`.
+pub(crate) fn mount_what_is_there(
+    verified: Verified,
+    dir: &Path,
+    deadline: Instant,
+) -> Result<Mounted, Failure> {
+    let contents = verified.clone();
+    let search = thread::Builder::new()
+        .name("search".to_owned())
+        .spawn(move || find_contents(&contents, deadline))
+        .or_fail(Stage::Store, "start asking the stores", "give the machine more memory")?;
+    let mounted = mount(verified, dir)?;
+    let defect = |_panic| Failure::new(Stage::Store, "the search for the contents ended", "");
+    search.join().map_err(defect)??;
+    Ok(mounted)
+}
+
 /// Sees that some store has the contents of `verified`, by `deadline`.
-pub(crate) fn find_contents(verified: &Verified, deadline: Instant) -> Result<(), Failure> {
+fn find_contents(verified: &Verified, deadline: Instant) -> Result<(), Failure> {
     let first = verified.image.chunks().first();
     match first.and_then(|chunk| Some((*verified.image.pack_of(chunk)?, *chunk))) {
         Some((pack, chunk)) => probe(pack, chunk, &verified.stores, deadline),
@@ -79,7 +98,7 @@ pub(crate) fn find_contents(verified: &Verified, deadline: Instant) -> Result<()
 }
 
 /// Mounts `verified` on `dir`.
-pub(crate) fn mount(verified: Verified, dir: &Path) -> Result<Mounted, Failure> {
+fn mount(verified: Verified, dir: &Path) -> Result<Mounted, Failure> {
     let fix = "use a kernel with FUSE (CONFIG_FUSE_FS), or an initramfs that holds its module";
     let mirrors = Mirrors::new(verified.stores)
         .ok_or_else(|| Failure::new(Stage::Mount, "the image has no store", "give zimg.store="))?;
@@ -106,36 +125,15 @@ fn cache_bytes(memory: u64) -> u64 {
     (memory / CACHE_PART).clamp(CACHE_MIN, CACHE_MAX)
 }
 
-/// A client for HTTP and HTTPS that asks as `servers` says, and `clock` where the time is in doubt.
-/// It trusts the web's roots, those of the initramfs, and those of the command line.
-pub(crate) fn client(servers: &Servers, clock: Option<ClockHelp>) -> Result<Client, Failure> {
-    let proxies = servers.proxy.clone().map(Proxies::all).unwrap_or_default();
-    let ca_pem = authorities(&servers.cas)?;
-    let options = ClientOptions { ca_pem, proxies, clock, ..ClientOptions::default() };
-    let fix = "put whole certificates in PEM there, or take them away";
-    Client::new(options).or_fail(Stage::Configuration, "/etc/zimg/ca.pem or zimg.ca=", fix)
-}
-
-/// The certificates that are trusted beside the web's, in PEM.
-fn authorities(asked: &[Ca]) -> Result<Vec<u8>, Failure> {
-    let mut pem = match fs::read(CA) {
+/// A client for HTTP and HTTPS, that trusts the web's roots and those of the initramfs.
+pub(crate) fn client() -> Result<Client, Failure> {
+    let fix = "put certificates in PEM there, or take the file away";
+    let ca_pem = match fs::read(CA) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-        result => result.or_fail(Stage::Configuration, CA, "put certificates in PEM there")?,
+        result => result.or_fail(Stage::Flist, CA, fix)?,
     };
-    for ca in asked {
-        pem.push(b'\n');
-        match ca {
-            Ca::File(path) => pem.extend(fs::read(path).or_fail(
-                Stage::Configuration,
-                &format!("zimg.ca={path}"),
-                "put the file into the initramfs: `initramfs --add ca.pem=/ca.pem`, or a second cpio appended to it",
-            )?),
-            Ca::Inline(base64) => pem.extend(
-                format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n").bytes(),
-            ),
-        }
-    }
-    Ok(pem)
+    let options = ClientOptions { ca_pem, ..ClientOptions::default() };
+    Client::new(options).or_fail(Stage::Flist, CA, fix)
 }
 
 fn locations(urls: &[String]) -> Result<Vec<Location>, Failure> {
@@ -177,19 +175,6 @@ pub(crate) fn answers(failure: Failure, error: &StoreError) -> Failure {
         }
         StoreError::Unreachable { cause: Unreachable::Name { answer, .. }, .. } => {
             failure.fact("lookup", answer)
-        }
-        StoreError::Unreachable { cause: Unreachable::Proxy { proxy, fault }, .. } => {
-            let failure = failure.fact("proxy", proxy);
-            match fault {
-                ProxyFault::Away(cause) => match &**cause {
-                    Unreachable::Name { answer, .. } => failure.fact("lookup", answer),
-                    _ => failure,
-                },
-                ProxyFault::Status(status) => {
-                    failure.fact("answer", format!("HTTP status {status}, by the proxy"))
-                }
-                ProxyFault::NotOne(_) => failure,
-            }
         }
         StoreError::Unreachable { addresses, .. } => {
             addresses.iter().fold(failure, |failure, ip| failure.fact("server", ip))

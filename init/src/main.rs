@@ -18,11 +18,9 @@ mod marks;
 mod modules;
 mod net;
 mod nics;
-mod node;
 mod osinit;
 mod overlay;
 mod probe;
-mod report;
 mod screen;
 mod shutdown;
 mod spawn;
@@ -46,17 +44,14 @@ fn main() -> ExitCode {
     if name == spawn::DAEMON_NAME {
         return daemon::run();
     }
-    if name == report::NAME {
-        return report::run(args.next().and_then(|url| url.into_string().ok()));
-    }
     if std::process::id() == 1 && Path::new(&name).ends_with("shutdown") {
         shutdown::run(args.next().as_deref());
     }
     if std::process::id() == 1 && switch::root_is_initramfs().unwrap_or(false) {
         std::panic::set_hook(Box::new(panicked));
-        let mut asked = Asked::default();
-        let Err(failure) = boot(&mut asked);
-        fail::fail(failure, &asked);
+        let mut sources = None;
+        let Err(failure) = boot(&mut sources);
+        fail::fail(failure, sources.as_ref());
     }
     eprintln!("This is the init of a zimg initramfs: the kernel starts it, nobody else.");
     ExitCode::from(2)
@@ -66,24 +61,16 @@ fn main() -> ExitCode {
 fn panicked(panic: &PanicHookInfo<'_>) {
     let fix = "report this with the kernel log (dmesg)";
     let failure = Failure::new(Stage::Defect, panic, fix);
-    fail::fail(failure, &Asked { sources: Sources::of_this_boot().ok(), report: None })
-}
-
-/// What to do about a boot that failed, as far as it is known by then.
-#[derive(Default)]
-struct Asked {
-    sources: Option<Sources>,
-    /// Where to tell of it, once the network is up.
-    report: Option<String>,
+    fail::fail(failure, Sources::of_this_boot().ok().as_ref())
 }
 
 /// The boot. Returns only to say why it failed; `asked` then tells what to do about that.
-fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
+fn boot(asked: &mut Option<Sources>) -> Result<Infallible, Failure> {
     let mut marks = Marks::start();
     early::mounts()?;
     early::streams();
     overlay::directories()?;
-    let sources = asked.sources.insert(read_sources()?);
+    let sources = asked.insert(read_sources()?);
     let config = check(sources)?;
     let hotplug = modules::start(&sources.line).or_fail(
         Stage::Modules,
@@ -93,19 +80,18 @@ fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
     marks.mark("start");
 
     let mut daemon = spawn::RootDaemon::start()?;
-    // Now, as the network has to be waited for anyway.
+    // What the daemon does until then waits for the modules. Nor, without them, would all
+    // interfaces be there that the screen of a failure shows.
+    if let Some(hotplug) = &hotplug {
+        hotplug.settle();
+    }
+    // Now, as an address has to be waited for anyway.
     shutdown::install().or_fail(
         Stage::Handover,
         "copy the shutdown program to /run",
         "give the machine more memory",
     )?;
-    let ready = daemon.ready(config.timeout, &mut marks);
-    asked.report = daemon.report();
-    // Also where it failed: only then are all interfaces there that the screen may show.
-    if let Some(hotplug) = &hotplug {
-        hotplug.settle();
-    }
-    let files = ready?;
+    let files = daemon.ready(config.timeout, &mut marks)?;
     let root = Path::new(overlay::ROOT);
     let init = lay_root(root, &config, &files, &mut marks).map_err(|e| daemon.blamed_for(e))?;
     if let Some(hotplug) = hotplug {
@@ -142,7 +128,8 @@ fn read_sources() -> Result<Sources, Failure> {
 
 /// Checks what is asked for, and says what of it is ignored.
 fn check(sources: &Sources) -> Result<Config, Failure> {
-    let (config, warnings) = config::config(sources)?;
+    let (config, warnings) =
+        config::config(sources).map_err(|e| Failure::new(Stage::Configuration, &e, e.fix()))?;
     kmsg::set_debug(config.debug);
     for warning in warnings {
         log::warn!("{warning}");

@@ -21,6 +21,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// How many numbers follow, if nothing else does.
+    pub(super) fn numbers_left(&self) -> usize {
+        self.rest.iter().filter(|&&byte| byte & 0x80 == 0).count()
+    }
+
     /// Says that the row just read is bad.
     pub(super) fn bad(&self, what: &'static str) -> Malformed {
         Malformed::Row { section: self.tag, row: self.row.saturating_sub(1), what }

@@ -52,6 +52,7 @@ pub(super) fn read(source: &Source<'_>, tables: &mut Tables) -> Read {
         inos: Reader::new(s::DIRENT_INO, &inos),
         last: ROOT,
     };
+    tables.dirents.reserve_exact(columns.inos.numbers_left().min(MAX_INODES));
     for inode in &mut tables.inodes {
         if let Kind::Directory { first, count } = &mut inode.kind {
             *first = row_number(tables.dirents.len());

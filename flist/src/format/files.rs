@@ -92,6 +92,7 @@ pub(super) fn read(source: &Source<'_>, tables: &mut Tables) -> Read {
         positions: Reader::new(s::EXTENT_POS, &positions),
         position: 0,
     };
+    tables.extents.reserve_exact(columns.positions.numbers_left().min(MAX_EXTENTS));
     for inode in &mut tables.inodes {
         match &mut inode.kind {
             Kind::File { size, first, count } => {

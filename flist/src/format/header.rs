@@ -7,7 +7,7 @@ use std::fmt;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::compress;
+use super::compress::Decompressor;
 use super::error::{FormatError, Malformed, UnknownFeature};
 use super::looks::looks;
 use super::sections::{self, MAX_FILE_LEN};
@@ -145,7 +145,12 @@ impl Layout {
 
     /// The contents of the section of that name, decompressed; nothing where there is no such
     /// section.
-    pub(super) fn section(&self, file: &[u8], tag: Tag) -> Result<Vec<u8>, Malformed> {
+    pub(super) fn section(
+        &self,
+        file: &[u8],
+        tag: Tag,
+        zstd: &mut Decompressor,
+    ) -> Result<Vec<u8>, Malformed> {
         let Some(section) = self.sections.iter().find(|s| s.tag == tag) else {
             return Ok(Vec::new());
         };
@@ -156,7 +161,7 @@ impl Layout {
             .and_then(|(start, len)| file.get(start..start.checked_add(len)?))
             .ok_or_else(|| bad("it reaches beyond the file"))?;
         if section.is_compressed() {
-            compress::decompress(stored, section.len).map_err(bad)
+            zstd.decompress(stored, section.len).map_err(bad)
         } else {
             Ok(stored.to_vec())
         }

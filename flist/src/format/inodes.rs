@@ -47,6 +47,7 @@ fn write_times(times: impl Iterator<Item = Time>, sec: Tag, nsec: Tag, out: &mut
 pub(super) fn read(source: &Source<'_>, tables: &mut Tables) -> Read {
     let bytes = source.bytes(s::INODE_MODE)?;
     let mut modes = Reader::new(s::INODE_MODE, &bytes);
+    tables.inodes.reserve_exact(modes.numbers_left().min(MAX_INODES));
     while !modes.is_empty() {
         let mode = modes.u32()?;
         bound(&modes, tables.inodes.len(), MAX_INODES)?;
@@ -91,8 +92,10 @@ fn kind(mode: u32) -> Option<Kind> {
 fn read_times(source: &Source<'_>, sec: Tag, nsec: Tag, count: usize) -> Read<Vec<Time>> {
     let (bytes, nsecs) = (source.bytes(sec)?, source.numbers(nsec, count)?);
     let mut secs = Reader::new(sec, &bytes);
-    let time = |nsec| Ok(Time { sec: secs.delta(0)?.cast_signed(), nsec });
-    let times = nsecs.into_iter().map(time).collect::<Read<_>>()?;
+    let mut times = Vec::with_capacity(nsecs.len());
+    for nsec in nsecs {
+        times.push(Time { sec: secs.delta(0)?.cast_signed(), nsec });
+    }
     secs.finish()?;
     Ok(times)
 }

@@ -16,7 +16,7 @@ mod meta;
 mod sections;
 mod xattrs;
 
-pub use decode::decode;
+pub use decode::{decode, decode_whole};
 pub use encode::encode;
 pub use error::{FormatError, Malformed, UnknownFeature};
 pub use header::{

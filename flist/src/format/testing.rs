@@ -2,6 +2,7 @@
 //! refused or give an image on which every question has an answer.
 #![allow(clippy::expect_used, reason = "only tests use this")]
 
+use super::compress::Decompressor;
 use super::encode::encode_with;
 use super::header::{CHECKSUM_OFFSET, HEADER_LEN, Layout, Part, Section, Tag, assemble};
 use super::sections;
@@ -71,7 +72,9 @@ pub fn columns_of(image: &Image) -> Vec<u8> {
     let file = encode_raw(image);
     let layout = Layout::read(&file).expect("an flist");
     let column = |section: &Section| {
-        let bytes = layout.section(&file, section.tag).expect("a section of the flist");
+        let bytes = layout
+            .section(&file, section.tag, &mut Decompressor::new())
+            .expect("a section of the flist");
         [&section.tag.0, &bytes[..]].concat()
     };
     layout.sections.iter().flat_map(column).collect()

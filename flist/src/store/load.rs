@@ -193,8 +193,7 @@ fn once(
         fetch(client, location, options).map_err(|error| LoadError::Store { error, tries })?;
     let fetched = Instant::now();
     let place = location.to_string();
-    let (image, root_hash) = open(&bytes, expected, &place)?;
-    let layout = Layout::read(&bytes).map_err(|error| LoadError::Format { place, error })?;
+    let (image, layout, root_hash) = open(&bytes, expected, &place)?;
     Ok(Loaded {
         image,
         root_hash,
@@ -239,7 +238,11 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
 ///
 /// # Errors
 /// [`LoadError::WrongHash`] and [`LoadError::Format`].
-pub fn open(bytes: &[u8], expected: Expected, place: &str) -> Result<(Image, RootHash), LoadError> {
+fn open(
+    bytes: &[u8],
+    expected: Expected,
+    place: &str,
+) -> Result<(Image, Layout, RootHash), LoadError> {
     let format = |error| LoadError::Format { place: place.into(), error };
     let got = RootHash::of(bytes);
     if let Expected::Hash(want) = expected
@@ -253,7 +256,8 @@ pub fn open(bytes: &[u8], expected: Expected, place: &str) -> Result<(Image, Roo
         }
         return Err(LoadError::WrongHash { place: place.into(), want, got });
     }
-    format::decode(bytes).map(|image| (image, got)).map_err(format)
+    let (image, layout) = format::decode_whole(bytes).map_err(format)?;
+    Ok((image, layout, got))
 }
 
 #[cfg(test)]

@@ -66,6 +66,11 @@ impl Index {
         matching.map(|(_, name)| name.as_str()).filter(|name| self.modules.contains_key(*name))
     }
 
+    /// Whether it drives a network card, or what lies on the way to one.
+    pub(crate) fn is_network(&self, name: &str) -> bool {
+        self.modules.get(name).is_some_and(|module| module.path.starts_with("kernel/drivers/net"))
+    }
+
     /// Whether there is a module of this name.
     pub(crate) fn holds(&self, name: &str) -> bool {
         self.modules.contains_key(name)

@@ -145,7 +145,11 @@ impl Loader {
             if wanted.is_empty() {
                 return devices.len();
             }
-            self.load(&wanted);
+            // The boot waits for its network; all else has time.
+            let (network, others): (Vec<_>, Vec<_>) =
+                wanted.into_iter().partition(|name| self.index.is_network(name));
+            self.load(&network);
+            self.load(&others);
         }
     }
 

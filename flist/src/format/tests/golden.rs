@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use super::compress::Decompressor;
 use super::*;
 use crate::chunk::Chunk;
 use crate::id::{ChunkId, PackId};
@@ -207,7 +208,7 @@ fn notes(file: &[u8]) -> String {
         assert_eq!(section.offset, notes.at as u64, "sections follow each other");
         writeln!(notes.text, "\n'{}', {}", section.tag, section.meaning().unwrap()).unwrap();
         let end = notes.at + usize::try_from(section.stored_len).unwrap();
-        let plain = layout.section(file, section.tag).unwrap();
+        let plain = layout.section(file, section.tag, &mut Decompressor::new()).unwrap();
         if section.is_compressed() {
             notes.note(end - notes.at, &format!("zstd frame of {} bytes", section.len));
             let mut inner = Notes { bytes: &plain, at: 0, indent: "+ ", text: String::new() };
