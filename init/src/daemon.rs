@@ -3,18 +3,21 @@
 //! It lives in the initramfs and never opens a path on the root it serves: such a read would wait
 //! for itself.
 
-use crate::config::{self, Sources};
+use crate::clock::Keeper;
+use crate::config::{self, Config, Sources};
 use crate::failure::{Failure, OrFail, Stage, chain};
 use crate::net::{self, How, NetConfig, NetError, Up};
 use crate::wire::Message;
-use crate::{handover, image, kmsg, overlay, sys};
+use crate::{handover, image, kmsg, node, overlay, sys};
 use flist::fuse::Mounted;
+use flist::store::Client;
 use rustix::mm::MlockAllFlags;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -79,31 +82,48 @@ fn spare() {
 /// Network, image, mount. All that may fail fails here, where PID 1 can still tell.
 fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
     let sources = crate::read_sources()?;
-    let (config, _told_by_pid_1) =
-        config::config(&sources).map_err(|e| Failure::new(Stage::Configuration, &e, e.fix()))?;
+    let (config, _told_by_pid_1) = config::config(&sources)?;
     kmsg::set_debug(config.debug);
+    let keeper = Keeper::new(config.servers.epoch);
     let deadline = Instant::now() + config.timeout;
     let mut stages = Stages { pid_1, since: Instant::now() };
 
     // The roots of trust take some milliseconds to read: done while the network comes up.
-    let client = thread::Builder::new().name("client".to_owned()).spawn(image::client);
+    let (servers, help) = (config.servers.clone(), keeper.help());
+    let make = move || image::client(&servers, Some(help.clone()));
+    let client = thread::Builder::new().name("client".to_owned()).spawn(make.clone());
     let up = network(&sources, deadline)?;
     if up.how == How::Dhcp {
         stages.waited("DHCP", up.address_wait)?;
     }
     stages.done("network up")?;
-    let with_address = |failure| with_address(failure, &up);
-    let client = client.ok().and_then(|made| made.join().ok()).unwrap_or_else(image::client);
-    let image =
-        client.and_then(|client| image::load(&client, &config, deadline)).map_err(with_address)?;
+    let with_address = |failure| with_address(failure, &up, &keeper);
+    let config = config.for_node(&node::node(&up)).map_err(|e| with_address(e.into()))?;
+    if let Some(url) = &config.report {
+        stages.send(&Message::Report(url.clone()))?;
+    }
+    let client = client.ok().and_then(|made| made.join().ok()).unwrap_or_else(make);
+    let client = client.map_err(with_address)?;
+    tell_time_servers(&keeper, &config, &up, &client);
+    let image = image::load(&client, &config, deadline).map_err(with_address)?;
     stages.done("flist")?;
     let dir = Path::new(overlay::LOWER);
     let mounted = image::mount_what_is_there(image, dir, deadline).map_err(with_address)?;
     stages.done("mount")?;
 
+    keeper.retire();
     lock_memory();
     stages.send(&Message::Ready(handover::files(&up, std::process::id())))?;
     Ok((mounted, up))
+}
+
+/// Those that the command line names, or else those of the lease.
+fn tell_time_servers(keeper: &Arc<Keeper>, config: &Config, up: &Up, client: &Client) {
+    let asked = &config.servers.ntp;
+    let leased = || up.ntp.iter().map(ToString::to_string).collect();
+    let servers = if asked.is_empty() { leased() } else { asked.clone() };
+    let url = config.urls.first().map(String::as_str).unwrap_or_default();
+    keeper.network_is_up(servers, !asked.is_empty(), client, url);
 }
 
 /// The rest of the node's life: keeps the lease until the root is gone.
@@ -131,14 +151,14 @@ fn keep_lease(up: Up) {
 }
 
 /// `failure` with what is known of the network before all that was tried on it.
-fn with_address(mut failure: Failure, up: &Up) -> Failure {
+fn with_address(mut failure: Failure, up: &Up, keeper: &Keeper) -> Failure {
     let tried = std::mem::take(&mut failure.facts);
     let mut failure = failure
         .fact("address", address(up))
         .fact("gateway", list(up.gateway.as_slice()))
         .fact("DNS", list(&up.dns));
     failure.facts.extend(tried);
-    failure
+    keeper.notes().iter().fold(failure, |failure, note| failure.fact("clock", note))
 }
 
 fn address(up: &Up) -> String {

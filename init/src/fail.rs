@@ -2,31 +2,37 @@
 
 use crate::config::{self, OnFail, Sources};
 use crate::failure::Failure;
-use crate::{clock, console, kmsg, modules, nics, screen, shutdown};
+use crate::{Asked, clock, console, kmsg, modules, nics, report, screen, shutdown};
 use rustix::system::RebootCommand;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long a serial line gets to send the screen before the machine goes down.
 const FLUSH: Duration = Duration::from_secs(1);
 
 const SHELL: &str = "/bin/sh";
 
-/// Shows `failure` everywhere and obeys. `sources` is `None` where even they could not be read.
-pub(crate) fn fail(failure: Failure, sources: Option<&Sources>) -> ! {
+/// Shows `failure` everywhere, reports it, and obeys.
+pub(crate) fn fail(failure: Failure, asked: &Asked) -> ! {
+    let began = Instant::now();
+    let (sources, report) = (asked.sources.as_ref(), asked.report.as_deref());
     let asked = sources.map(config::on_fail).unwrap_or_default();
     let may_shell = sources.is_some_and(Sources::shell_allowed) && Path::new(SHELL).exists();
     let (then, next) = decide(asked, may_shell);
     let ignored = sources.map(config::ignored).unwrap_or_default();
     let failure = with_hints(failure);
     let failure = ignored.iter().fold(failure, |failure, what| failure.fact("ignored", what));
-    let text = screen::render(&failure, &nics_of(&failure), &clock::text(SystemTime::now()), &next);
+    let nics = nics_of(&failure);
+    let text = screen::render(&failure, &nics, &clock::text(), &next);
     log::error!("boot failed at {}: {}", failure.stage, failure.what);
     text.lines().filter(|line| !line.is_empty()).for_each(kmsg::keep);
     console::show(&text);
-    obey(then)
+    if let Some(url) = report {
+        report::send(url, &report::json(&failure, &nics, &next));
+    }
+    obey(then, began)
 }
 
 /// The interfaces as the root daemon saw them, or as they are now; none before there are drivers.
@@ -73,11 +79,11 @@ fn decide(asked: OnFail, may_shell: bool) -> (OnFail, String) {
     }
 }
 
-fn obey(then: OnFail) -> ! {
+fn obey(then: OnFail, began: Instant) -> ! {
     thread::sleep(FLUSH);
     match then {
         OnFail::Reboot(after) => {
-            thread::sleep(after.saturating_sub(FLUSH));
+            thread::sleep(after.saturating_sub(began.elapsed()));
             shutdown::finish(RebootCommand::Restart)
         }
         OnFail::PowerOff => shutdown::finish(RebootCommand::PowerOff),

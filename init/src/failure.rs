@@ -1,5 +1,6 @@
 //! A boot that failed: at which stage, what went wrong, what was tried, how to fix it.
 
+use crate::config::ConfigError;
 use std::fmt;
 
 /// The stages of a boot, in order.
@@ -118,6 +119,12 @@ impl Failure {
     pub(crate) fn fact(mut self, label: &str, value: impl fmt::Display) -> Self {
         self.facts.push((label.to_owned(), value.to_string()));
         self
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Stage::Configuration, &error, error.fix())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gets the flist, believes it only once it is verified, and serves it as a file system.
 
-use crate::config::{Config, Verify};
+use crate::config::{Ca, Config, Servers, Verify};
 use crate::failure::{Failure, OrFail, Stage, chain};
 use crate::kmsg;
 use crate::probe::probe;
@@ -8,8 +8,8 @@ use flist::fs::Fs;
 use flist::fuse::{self, MountOptions, Mounted};
 use flist::image::Image;
 use flist::store::{
-    self, Client, ClientOptions, Expected, FetchOptions, Fetcher, LoadError, LoadOptions, Location,
-    Mirrors, Store, StoreError, Unreachable,
+    self, Client, ClientOptions, ClockHelp, Expected, FetchOptions, Fetcher, LoadError,
+    LoadOptions, Location, Mirrors, Proxies, ProxyFault, Store, StoreError, Unreachable,
 };
 use std::ffi::OsStr;
 use std::fs;
@@ -125,15 +125,36 @@ fn cache_bytes(memory: u64) -> u64 {
     (memory / CACHE_PART).clamp(CACHE_MIN, CACHE_MAX)
 }
 
-/// A client for HTTP and HTTPS, that trusts the web's roots and those of the initramfs.
-pub(crate) fn client() -> Result<Client, Failure> {
-    let fix = "put certificates in PEM there, or take the file away";
-    let ca_pem = match fs::read(CA) {
+/// A client for HTTP and HTTPS that asks as `servers` says, and `clock` where the time is in doubt.
+/// It trusts the web's roots, those of the initramfs, and those of the command line.
+pub(crate) fn client(servers: &Servers, clock: Option<ClockHelp>) -> Result<Client, Failure> {
+    let proxies = servers.proxy.clone().map(Proxies::all).unwrap_or_default();
+    let ca_pem = authorities(&servers.cas)?;
+    let options = ClientOptions { ca_pem, proxies, clock, ..ClientOptions::default() };
+    let fix = "put whole certificates in PEM there, or take them away";
+    Client::new(options).or_fail(Stage::Configuration, "/etc/zimg/ca.pem or zimg.ca=", fix)
+}
+
+/// The certificates that are trusted beside the web's, in PEM.
+fn authorities(asked: &[Ca]) -> Result<Vec<u8>, Failure> {
+    let mut pem = match fs::read(CA) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-        result => result.or_fail(Stage::Flist, CA, fix)?,
+        result => result.or_fail(Stage::Configuration, CA, "put certificates in PEM there")?,
     };
-    let options = ClientOptions { ca_pem, ..ClientOptions::default() };
-    Client::new(options).or_fail(Stage::Flist, CA, fix)
+    for ca in asked {
+        pem.push(b'\n');
+        match ca {
+            Ca::File(path) => pem.extend(fs::read(path).or_fail(
+                Stage::Configuration,
+                &format!("zimg.ca={path}"),
+                "put the file into the initramfs: `initramfs --add ca.pem=/ca.pem`, or a second cpio appended to it",
+            )?),
+            Ca::Inline(base64) => pem.extend(
+                format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n").bytes(),
+            ),
+        }
+    }
+    Ok(pem)
 }
 
 fn locations(urls: &[String]) -> Result<Vec<Location>, Failure> {
@@ -175,6 +196,19 @@ pub(crate) fn answers(failure: Failure, error: &StoreError) -> Failure {
         }
         StoreError::Unreachable { cause: Unreachable::Name { answer, .. }, .. } => {
             failure.fact("lookup", answer)
+        }
+        StoreError::Unreachable { cause: Unreachable::Proxy { proxy, fault }, .. } => {
+            let failure = failure.fact("proxy", proxy);
+            match fault {
+                ProxyFault::Away(cause) => match &**cause {
+                    Unreachable::Name { answer, .. } => failure.fact("lookup", answer),
+                    _ => failure,
+                },
+                ProxyFault::Status(status) => {
+                    failure.fact("answer", format!("HTTP status {status}, by the proxy"))
+                }
+                ProxyFault::NotOne(_) => failure,
+            }
         }
         StoreError::Unreachable { addresses, .. } => {
             addresses.iter().fold(failure, |failure, ip| failure.fact("server", ip))

@@ -18,9 +18,11 @@ mod marks;
 mod modules;
 mod net;
 mod nics;
+mod node;
 mod osinit;
 mod overlay;
 mod probe;
+mod report;
 mod screen;
 mod shutdown;
 mod spawn;
@@ -44,14 +46,17 @@ fn main() -> ExitCode {
     if name == spawn::DAEMON_NAME {
         return daemon::run();
     }
+    if name == report::NAME {
+        return report::run(args.next().and_then(|url| url.into_string().ok()));
+    }
     if std::process::id() == 1 && Path::new(&name).ends_with("shutdown") {
         shutdown::run(args.next().as_deref());
     }
     if std::process::id() == 1 && switch::root_is_initramfs().unwrap_or(false) {
         std::panic::set_hook(Box::new(panicked));
-        let mut sources = None;
-        let Err(failure) = boot(&mut sources);
-        fail::fail(failure, sources.as_ref());
+        let mut asked = Asked::default();
+        let Err(failure) = boot(&mut asked);
+        fail::fail(failure, &asked);
     }
     eprintln!("This is the init of a zimg initramfs: the kernel starts it, nobody else.");
     ExitCode::from(2)
@@ -61,16 +66,24 @@ fn main() -> ExitCode {
 fn panicked(panic: &PanicHookInfo<'_>) {
     let fix = "report this with the kernel log (dmesg)";
     let failure = Failure::new(Stage::Defect, panic, fix);
-    fail::fail(failure, Sources::of_this_boot().ok().as_ref())
+    fail::fail(failure, &Asked { sources: Sources::of_this_boot().ok(), report: None })
+}
+
+/// What to do about a boot that failed, as far as it is known by then.
+#[derive(Default)]
+struct Asked {
+    sources: Option<Sources>,
+    /// Where to tell of it, once the network is up.
+    report: Option<String>,
 }
 
 /// The boot. Returns only to say why it failed; `asked` then tells what to do about that.
-fn boot(asked: &mut Option<Sources>) -> Result<Infallible, Failure> {
+fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
     let mut marks = Marks::start();
     early::mounts()?;
     early::streams();
     overlay::directories()?;
-    let sources = asked.insert(read_sources()?);
+    let sources = asked.sources.insert(read_sources()?);
     let config = check(sources)?;
     let hotplug = modules::start(&sources.line).or_fail(
         Stage::Modules,
@@ -91,7 +104,9 @@ fn boot(asked: &mut Option<Sources>) -> Result<Infallible, Failure> {
         "copy the shutdown program to /run",
         "give the machine more memory",
     )?;
-    let files = daemon.ready(config.timeout, &mut marks)?;
+    let ready = daemon.ready(config.timeout, &mut marks);
+    asked.report = daemon.report();
+    let files = ready?;
     let root = Path::new(overlay::ROOT);
     let init = lay_root(root, &config, &files, &mut marks).map_err(|e| daemon.blamed_for(e))?;
     if let Some(hotplug) = hotplug {
@@ -128,8 +143,7 @@ fn read_sources() -> Result<Sources, Failure> {
 
 /// Checks what is asked for, and says what of it is ignored.
 fn check(sources: &Sources) -> Result<Config, Failure> {
-    let (config, warnings) =
-        config::config(sources).map_err(|e| Failure::new(Stage::Configuration, &e, e.fix()))?;
+    let (config, warnings) = config::config(sources)?;
     kmsg::set_debug(config.debug);
     for warning in warnings {
         log::warn!("{warning}");

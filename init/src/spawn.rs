@@ -23,6 +23,7 @@ const DEFECT: &str = "this is a defect of zimg: report it with the kernel log (d
 pub(crate) struct RootDaemon {
     child: Child,
     pipe: BufReader<ChildStdout>,
+    report: Option<String>,
 }
 
 impl RootDaemon {
@@ -39,7 +40,7 @@ impl RootDaemon {
             child.stdout.take().map(BufReader::new).ok_or_else(|| {
                 Failure::new(Stage::Daemon, "the root daemon has no pipe", DEFECT)
             })?;
-        Ok(Self { child, pipe })
+        Ok(Self { child, pipe, report: None })
     }
 
     /// Waits until the image is mounted, at most `limit` and some grace.
@@ -57,10 +58,16 @@ impl RootDaemon {
             };
             match message {
                 Message::Mark(name, took) => marks.note(&name, took),
+                Message::Report(url) => self.report = Some(url),
                 Message::Ready(files) => return Ok(files),
                 Message::Failed(failure) => return Err(failure),
             }
         }
+    }
+
+    /// Where a failure is to be told, if anywhere and the network is up.
+    pub(crate) fn report(&self) -> Option<String> {
+        self.report.clone()
     }
 
     fn receive(&mut self, deadline: Instant) -> io::Result<Option<Message>> {
@@ -107,7 +114,7 @@ mod tests {
         shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = shell.spawn().unwrap();
         let pipe = BufReader::new(child.stdout.take().unwrap());
-        RootDaemon { child, pipe }
+        RootDaemon { child, pipe, report: None }
     }
 
     fn ready(daemon: &mut RootDaemon) -> Failure {

@@ -16,6 +16,8 @@ const FRAME_MAX: usize = 1 << 20;
 pub(crate) enum Message {
     /// A stage is done, and took this long.
     Mark(String, Duration),
+    /// The network is up, and this is where a failure is to be told.
+    Report(String),
     /// The image is mounted: these are the files the booted system is given.
     Ready(Vec<GivenFile>),
     /// The boot can't go on.
@@ -67,6 +69,7 @@ impl Message {
             Self::Mark(name, took) => {
                 vec!["mark".to_owned(), name.clone(), took.as_micros().to_string()]
             }
+            Self::Report(url) => vec!["report".to_owned(), url.clone()],
             Self::Ready(files) => {
                 let pairs = files.iter().flat_map(|f| [f.path.clone(), f.text.clone()]);
                 ["ready".to_owned()].into_iter().chain(pairs).collect()
@@ -95,6 +98,7 @@ impl Message {
                 let micros = next()?.parse().map_err(|_not_a_number| bad("time"))?;
                 Ok(Self::Mark(name, Duration::from_micros(micros)))
             }
+            "report" => Ok(Self::Report(next()?)),
             "ready" => {
                 let files = pairs(fields)?;
                 Ok(Self::Ready(files.map(|(path, text)| GivenFile { path, text }).collect()))
@@ -171,6 +175,7 @@ mod tests {
     #[test]
     fn messages_survive_the_pipe() {
         round(Message::Mark("network".to_owned(), Duration::from_micros(84_001)));
+        round(Message::Report("http://h/x".to_owned()));
         round(Message::Ready(Vec::new()));
         round(Message::Ready(vec![
             GivenFile { path: "/run/a".to_owned(), text: "one\ntwo\n".to_owned() },

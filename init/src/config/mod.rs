@@ -5,9 +5,13 @@
 //! would loosen what the files demand of verification.
 
 mod near;
+mod servers;
 mod sources;
+mod variables;
 
+pub(crate) use servers::{Ca, Servers};
 pub(crate) use sources::Sources;
+pub(crate) use variables::Node;
 
 use crate::cmdline::Word;
 use flist::id::RootHash;
@@ -32,6 +36,10 @@ pub(crate) struct Config {
     pub(crate) overlay: Overlay,
     /// Bound on everything before the mount.
     pub(crate) timeout: Duration,
+    /// How servers are asked.
+    pub(crate) servers: Servers,
+    /// Where the failure of the boot is told.
+    pub(crate) report: Option<String>,
     /// Tell more in the kernel log.
     pub(crate) debug: bool,
     /// The program to become; `None`: the usual ones in turn.
@@ -85,8 +93,12 @@ pub(crate) enum ConfigError {
     NoUrl,
     #[error("{key}={value} is not an http or https URL")]
     Url { key: &'static str, value: String },
-    #[error("{key}={value}: this version puts nothing in the place of ${{...}}")]
-    Variable { key: &'static str, value: String },
+    #[error("{key}= asks for ${{{name}}}, which is not known")]
+    Variable { key: &'static str, name: String },
+    #[error("{key}= asks for ${{{name}}}, but {why}")]
+    NoValue { key: &'static str, name: String, why: &'static str },
+    #[error("zimg.proxy=: {0}")]
+    Proxy(String),
     #[error("nothing vouches for the image: zimg.hash= is missing")]
     NoAnchor,
     #[error("zimg.hash={value}: {why}")]
@@ -109,13 +121,13 @@ impl ConfigError {
     /// What the operator can do about it.
     pub(crate) fn fix(&self) -> &'static str {
         match self {
+            Self::Variable { .. } => variables::NAMES_KNOWN,
+            Self::NoValue { .. } => "write the URL without it, or with another variable",
+            Self::Proxy(_) => "correct zimg.proxy=, or leave it out to ask servers directly",
             Self::NoUrl => {
                 "add zimg.url=http://SERVER/NAME.flist and zimg.hash=ROOT-HASH to the kernel command line (`zimg serve DIR` prints both)"
             }
             Self::Url { .. } => "write it as http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH",
-            Self::Variable { .. } => {
-                "write the URL out for each node, or let the server tell them apart"
-            }
             Self::NoAnchor => {
                 "add zimg.hash= with the root hash that `zimg inspect` prints (signatures, zimg.key=, are not checked by this version); only for an experiment, zimg.verify=off"
             }
@@ -167,20 +179,36 @@ pub(crate) fn config(sources: &Sources) -> Result<(Config, Vec<String>), ConfigE
         stores: self::urls(sources, "zimg.store")?,
         overlay: overlay(sources)?,
         timeout: timeout(sources)?,
+        servers: servers::servers(sources)?,
+        report: self::urls(sources, "zimg.report")?.pop(),
         debug: debug(sources)?,
         init: sources.last("init").filter(|path| !path.is_empty()).map(str::to_owned),
     };
     Ok((config, warnings))
 }
 
+impl Config {
+    /// The same, with its URLs those of `node`.
+    pub(crate) fn for_node(mut self, node: &Node) -> Result<Self, ConfigError> {
+        for (key, urls) in [("zimg.url", &mut self.urls), ("zimg.store", &mut self.stores)] {
+            for url in urls {
+                *url = variables::expand(key, url, node)?;
+            }
+        }
+        if let Some(url) = &mut self.report {
+            *url = variables::expand("zimg.report", url, node)?;
+        }
+        Ok(self)
+    }
+}
+
 fn urls(sources: &Sources, key: &'static str) -> Result<Vec<String>, ConfigError> {
     let check = |value: &str| {
         let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
         match host {
-            _ if value.contains("${") => {
-                Err(ConfigError::Variable { key, value: value.to_owned() })
+            Some(host) if !host.is_empty() && !host.starts_with('/') => {
+                variables::check(key, value).map(|()| value.to_owned())
             }
-            Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(value.to_owned()),
             _ => Err(ConfigError::Url { key, value: value.to_owned() }),
         }
     };

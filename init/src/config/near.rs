@@ -4,7 +4,7 @@
 use super::{ConfigError, Sources};
 
 /// Every key this program knows.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 15] = [
     "zimg.url",
     "zimg.hash",
     "zimg.key",
@@ -15,16 +15,17 @@ const KNOWN: [&str; 10] = [
     "zimg.onfail",
     "zimg.log",
     "zimg.shell",
+    "zimg.ca",
+    "zimg.epoch",
+    "zimg.ntp",
+    "zimg.proxy",
+    "zimg.report",
 ];
 
 /// What this version does nothing about, and what there is instead. The network's are dracut's.
-const UNSUPPORTED: [(&str, &str); 12] = [
-    ("zimg.ca", "put the certificates, in PEM, into /etc/zimg/ca.pem of the initramfs"),
+const UNSUPPORTED: [(&str, &str); 8] = [
     ("zimg.cache", "chunks are kept in memory"),
-    ("zimg.epoch", "the clock is the machine's"),
-    ("zimg.ntp", "the clock is the machine's"),
     ("zimg.prefetch", "contents come as they are read"),
-    ("zimg.proxy", "servers are asked directly"),
     ("bond", "one plain interface carries the node"),
     ("bridge", "one plain interface carries the node"),
     ("team", "one plain interface carries the node"),

@@ -56,10 +56,26 @@ fn urls_must_be_http() {
 }
 
 #[test]
-fn variables_are_refused_rather_than_asked_for() {
-    let result = parse(&format!("zimg.url=http://h/${{mac}}.flist zimg.hash={HASH}"));
-    assert!(matches!(result, Err(ConfigError::Variable { key: "zimg.url", .. })), "{result:?}");
-    assert!(result.unwrap_err().to_string().ends_with("in the place of ${...}"));
+fn variables_are_put_in_once_the_node_is_known() {
+    let line = "zimg.store=http://s/${uuid}/ zimg.report=http://r/${mac:hexhyp}";
+    let config = parse(&format!("zimg.url=http://h/${{mac}}.flist zimg.hash={HASH} {line}"));
+    let (mac, uuid) = (Some("52:54:00:12:34:56".to_owned()), Some("1-2".to_owned()));
+    let node = Node { mac, uuid, ..Node::default() };
+    let config = config.unwrap().for_node(&node).unwrap();
+    assert_eq!(config.urls, ["http://h/52:54:00:12:34:56.flist"]);
+    assert_eq!(config.stores, ["http://s/1-2/"]);
+    assert_eq!(config.report.as_deref(), Some("http://r/52-54-00-12-34-56"));
+}
+
+#[test]
+fn unknown_variables_are_refused() {
+    for key in ["zimg.url", "zimg.store", "zimg.report"] {
+        let result = good(&format!("{key}=http://h/${{ip}}"));
+        assert!(
+            matches!(result, Err(ConfigError::Variable { key: k, .. }) if k == key),
+            "{result:?}"
+        );
+    }
 }
 
 #[test]
