@@ -2,7 +2,8 @@
 
 use crate::config::{self, OnFail, Sources};
 use crate::failure::Failure;
-use crate::{Asked, clock, console, kmsg, modules, nics, report, screen, shutdown};
+use crate::{Asked, clock, console, evidence, kmsg, modules, nics, report, screen, shutdown};
+use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::system::RebootCommand;
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +21,7 @@ pub(crate) fn fail(failure: Failure, asked: &Asked) -> ! {
     let (sources, report) = (asked.sources.as_ref(), asked.report.as_deref());
     let asked = sources.map(config::on_fail).unwrap_or_default();
     let may_shell = sources.is_some_and(Sources::shell_allowed) && Path::new(SHELL).exists();
-    let (then, next) = decide(asked, may_shell);
+    let (then, next) = decide(spread(asked), may_shell);
     let ignored = sources.map(config::ignored).unwrap_or_default();
     let failure = with_hints(failure);
     let failure = ignored.iter().fold(failure, |failure, what| failure.fact("ignored", what));
@@ -49,6 +50,8 @@ fn with_hints(failure: Failure) -> Failure {
     if !failure.stage.needs_modules() {
         return failure;
     }
+    let mut failure = failure;
+    failure.facts.extend(evidence::facts());
     match modules::foreign_releases().as_slice() {
         [] => failure,
         others => {
@@ -62,6 +65,18 @@ fn with_hints(failure: Failure) -> Failure {
     }
 }
 
+/// `asked`, and up to half of it more: a fleet whose server comes back must not come back in step.
+fn spread(asked: OnFail) -> OnFail {
+    let mut random = [0];
+    match asked {
+        // Without a random number it is what was asked for.
+        OnFail::Reboot(after) if getrandom(&mut random, GetRandomFlags::INSECURE).is_ok() => {
+            OnFail::Reboot(after + after * u32::from(random[0]) / 512)
+        }
+        other => other,
+    }
+}
+
 /// What is done in the end, and how the screen puts it.
 fn decide(asked: OnFail, may_shell: bool) -> (OnFail, String) {
     match asked {
@@ -72,7 +87,7 @@ fn decide(asked: OnFail, may_shell: bool) -> (OnFail, String) {
             (asked, "a shell on the console; reboots when it ends".to_owned())
         }
         OnFail::Shell => {
-            let (then, next) = decide(OnFail::default(), false);
+            let (then, next) = decide(spread(OnFail::default()), false);
             let why = "no shell: it takes /bin/sh and zimg.shell=yes in /etc/zimg/*.conf of the initramfs";
             (then, format!("{next} ({why})"))
         }
@@ -107,8 +122,20 @@ mod tests {
     fn a_shell_needs_the_initramfs_consent() {
         assert_eq!(decide(OnFail::Shell, true).0, OnFail::Shell);
         let (then, next) = decide(OnFail::Shell, false);
-        assert_eq!(then, OnFail::default());
-        assert!(next.starts_with("reboots in 30 s (no shell"), "{next}");
+        assert!(matches!(then, OnFail::Reboot(_)));
+        assert!(next.starts_with("reboots in ") && next.contains(" s (no shell"), "{next}");
+    }
+
+    #[test]
+    fn reboots_are_spread() {
+        let of = |seconds| OnFail::Reboot(Duration::from_secs(seconds));
+        let waits: Vec<OnFail> = (0..64).map(|_| spread(of(100))).collect();
+        let within =
+            |then: &OnFail| matches!(then, OnFail::Reboot(w) if (100..150).contains(&w.as_secs()));
+        assert!(waits.iter().all(within), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait != waits[0]), "{waits:?}");
+        assert_eq!(spread(of(0)), of(0));
+        assert_eq!(spread(OnFail::Halt), OnFail::Halt);
     }
 
     #[test]

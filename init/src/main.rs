@@ -9,6 +9,7 @@ mod config;
 mod console;
 mod daemon;
 mod early;
+mod evidence;
 mod fail;
 mod failure;
 mod handover;
