@@ -100,12 +100,14 @@ impl Fs {
     }
 
     /// The inode that `name` names in directory `dir`, if any; `.` and `..` are understood.
-    /// `.` is understood of what is no directory too: that is how NFS asks again for an inode.
+    /// `.` is understood of what is no directory too: that is how NFS asks again for an inode. So
+    /// is `/`, the name of a dentry that has none yet: overlayfs finds the origin of a file that
+    /// was written to by its handle, and has such a dentry looked up in itself.
     ///
     /// # Errors
     /// [`FsError::NoSuchInode`], [`FsError::NotDirectory`], [`FsError::NameTooLong`].
     pub fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Option<Ino>, FsError> {
-        if name == b"." {
+        if name == b"." || name == b"/" {
             return self.ino(u64::from(dir)).map(Some);
         }
         if name.len() > MAX_NAME_LEN {

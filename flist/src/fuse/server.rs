@@ -36,7 +36,7 @@ const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
 /// What makes the kernel ask less. Each is used if it has it.
-const WANTED: [InitFlags; 8] = [
+const WANTED: [InitFlags; 7] = [
     InitFlags::FUSE_ASYNC_READ,
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_CACHE_SYMLINKS,
@@ -44,7 +44,6 @@ const WANTED: [InitFlags; 8] = [
     InitFlags::FUSE_READDIRPLUS_AUTO,
     InitFlags::FUSE_NO_OPEN_SUPPORT,
     InitFlags::FUSE_NO_OPENDIR_SUPPORT,
-    InitFlags::FUSE_EXPORT_SUPPORT,
 ];
 
 /// Comes to terms with the kernel about a mount just made.
@@ -76,6 +75,12 @@ impl Server {
         for flag in WANTED {
             // What an old kernel lacks it does without.
             let _ = config.add_capabilities(flag);
+        }
+        // Overlayfs looks for the origin of a file that was written to by its handle, and from Linux
+        // 6.16 on takes what it finds for stale (ESTALE) from the second look on, if the kernel had
+        // forgotten it meanwhile. So handles are not offered (possible from 6.9 on), or always good.
+        if config.add_capabilities(InitFlags::FUSE_NO_EXPORT_SUPPORT).is_err() {
+            let _ = config.add_capabilities(InitFlags::FUSE_EXPORT_SUPPORT);
         }
         if self.fs.has_acls() {
             let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);

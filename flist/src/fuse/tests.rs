@@ -419,26 +419,34 @@ fn programs_run_from_it_setuid_where_asked() {
     assert!(mount_line(careful.dir.path()).unwrap().contains(" ro,nosuid,nodev,"));
 }
 
+/// Directories for an overlay's upper layer, and where it is mounted.
+fn overlay_top() -> TempDir {
+    let top = tempfile::tempdir_in("/dev/shm").unwrap();
+    for name in ["upper", "work", "merged"] {
+        fs::create_dir(top.path().join(name)).unwrap();
+    }
+    top
+}
+
+/// Mounts an overlay of `lower` and what was written to `top` before; gone when dropped.
+fn overlay(lower: &Path, top: &Path, more: &str) -> Finally<impl FnMut() + use<>> {
+    let at = |name: &str| top.join(name).to_str().unwrap().to_owned();
+    let (lower, merged) = (lower.display(), top.join("merged"));
+    let options = format!("lowerdir={lower},upperdir={},workdir={}{more}", at("upper"), at("work"));
+    let options = std::ffi::CString::new(options).unwrap();
+    let flags = MountFlags::empty();
+    rustix::mount::mount("overlay", &merged, "overlay", flags, options.as_c_str()).unwrap();
+    Finally(move || rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap())
+}
+
 #[test]
 fn an_overlay_holds_it_when_it_is_detached() {
     let root = dir([("a", file(noise(1, 30_000))), ("b", file(*b"eleven char"))]);
     let mut mount = Mount::new(&root, 10_000, |_| Fate::Comes);
     let mounted = mount.mounted();
-    let top = tempfile::tempdir_in("/dev/shm").unwrap();
-    for name in ["upper", "work", "merged"] {
-        fs::create_dir(top.path().join(name)).unwrap();
-    }
-    let at = |name: &str| top.path().join(name).to_str().unwrap().to_owned();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        mount.dir.path().display(),
-        at("upper"),
-        at("work")
-    );
-    let options = std::ffi::CString::new(options).unwrap();
-    let (flags, merged) = (MountFlags::empty(), top.path().join("merged"));
-    rustix::mount::mount("overlay", &merged, "overlay", flags, options.as_c_str()).unwrap();
-    let unmount = Finally(|| rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap());
+    let top = overlay_top();
+    let merged = top.path().join("merged");
+    let overlaid = overlay(mount.dir.path(), top.path(), "");
     mounted.unmounter().detach().unwrap();
     assert!(mount_line(mount.dir.path()).is_none());
     assert_eq!(fs::read(merged.join("a")).unwrap(), noise(1, 30_000));
@@ -449,8 +457,30 @@ fn an_overlay_holds_it_when_it_is_detached() {
     assert_eq!(value[..len], *b"a value\0\xff");
     let waiter = begin(move || mounted.wait());
     assert!(waiter.try_recv().is_err());
-    drop(unmount);
+    drop(overlaid);
     wait(&waiter, 5).unwrap();
+}
+
+/// Overlayfs would look for such a file's origin by its handle, in a kernel that may know nothing
+/// of it: at first after a mount, and again whenever memory was short.
+#[test]
+fn what_was_written_to_on_an_overlay_is_found_again() {
+    let root = dir([("sub", dir([("a", file(*b"eleven char"))]))]);
+    let top = overlay_top();
+    let path = top.path().join("merged/sub/a");
+    for time in 1..4 {
+        let mount = Mount::held(&root);
+        let overlaid = overlay(mount.dir.path(), top.path(), ",xino=on");
+        if time == 1 {
+            fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"!").unwrap();
+        }
+        // The first would find it by its handle, those that follow ask whether it is still there.
+        for _ in 0..3 {
+            assert_eq!(fs::metadata(&path).unwrap().len(), 12);
+            assert_eq!(fs::read(&path).unwrap(), b"eleven char!");
+        }
+        drop(overlaid);
+    }
 }
 
 /// What [`an_ordinary_user_mounts_through_fusermount3`] runs as such a user.
