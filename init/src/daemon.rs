@@ -6,7 +6,7 @@
 use crate::clock::Keeper;
 use crate::config::{self, Config, Sources};
 use crate::failure::{Failure, OrFail, Stage, chain};
-use crate::net::{self, How, NetConfig, NetError, Up};
+use crate::net::{self, NetConfig, NetError, Up};
 use crate::wire::Message;
 use crate::{handover, image, kmsg, node, overlay, sys};
 use flist::fuse::Mounted;
@@ -93,7 +93,7 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
     let make = move || image::client(&servers, Some(help.clone()));
     let client = thread::Builder::new().name("client".to_owned()).spawn(make.clone());
     let up = network(&sources, deadline)?;
-    if up.how == How::Dhcp {
+    if !up.how().fixed {
         stages.waited("DHCP", up.address_wait)?;
     }
     stages.done("network up")?;
@@ -162,12 +162,8 @@ fn with_address(mut failure: Failure, up: &Up, keeper: &Keeper) -> Failure {
 }
 
 fn address(up: &Up) -> String {
-    let how = match up.how {
-        How::Dhcp => "by DHCP",
-        How::Static => "from the command line",
-    };
     let addresses = up.addresses.iter().map(|address| format!("{}/{}", address.ip, address.prefix));
-    format!("{} on {} {how}", addresses.collect::<Vec<_>>().join(" "), up.interface)
+    format!("{} on {} {}", addresses.collect::<Vec<_>>().join(" "), up.interface, up.how())
 }
 
 fn list(ips: &[IpAddr]) -> String {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::net::{Address, How, IfName, Mac, Said};
+use crate::net::{Address, IfName, Mac, Method, Said};
 use std::time::{Duration, Instant};
 
 fn given(path: &str, text: &str) -> GivenFile {
@@ -84,7 +84,8 @@ fn up() -> Up {
         mtu: 1500,
         ntp: Vec::new(),
         lease: None,
-        how: How::Static,
+        method: Method::Static { address: [10, 0, 2, 15].into(), prefix: 24, gateway: None },
+        six: None,
         said: Said::default(),
         since: Instant::now(),
         link_wait: Duration::ZERO,

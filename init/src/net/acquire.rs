@@ -1,7 +1,7 @@
-//! Coming to an address on one link: by DHCP or from the command line, then a look whether anyone
+//! Coming to an address of IPv4 on one link: by DHCP or from the command line, then a look whether anyone
 //! else has it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -55,15 +55,8 @@ struct Probe {
 pub(super) enum Grant {
     /// A server's.
     Lease(Lease),
-    /// The command line's.
-    Static {
-        /// The address.
-        address: IpAddr,
-        /// The length of its network's prefix.
-        prefix: u8,
-        /// The default route's gateway.
-        gateway: Option<IpAddr>,
-    },
+    /// The command line's address.
+    Static(Ipv4Addr),
 }
 
 /// How far it is.
@@ -81,15 +74,19 @@ pub(super) enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// A server (the first address) offers the second.
-    Offer(Ipv4Addr, Ipv4Addr),
+    Offer(IpAddr, IpAddr),
+    /// A router of IPv6 was heard.
+    Router(Ipv6Addr),
     /// A server refuses, and says why.
-    Refusal(Ipv4Addr, String),
+    Refusal(IpAddr, String),
     /// A message was of no use, and why.
-    Useless(Ipv4Addr, String),
+    Useless(IpAddr, String),
     /// The granted address is someone else's, and was declined.
-    Declined(Ipv4Addr, Mac),
+    Declined(IpAddr, Mac),
+    /// The link can have no IPv6.
+    NoSix(Errno),
     /// The link could not be asked for holders of the address.
-    NoProbe(Ipv4Addr, Errno),
+    NoProbe(IpAddr, Errno),
 }
 
 impl Acquire {
@@ -104,12 +101,9 @@ impl Acquire {
     ) -> Result<Self, Errno> {
         let mut this = Self { index, mac, dhcp: None, probe: None, grant: None };
         match request.method {
-            Method::Off | Method::Auto6 | Method::Dhcp6 | Method::Either6 | Method::Link6 => {}
-            Method::Static { address, prefix, gateway } => {
-                this.grant = Some(Grant::Static { address, prefix, gateway });
-                if let IpAddr::V4(address) = address {
-                    this.look_for(address, now, STATIC_PROBE, tell);
-                }
+            Method::Static { address: IpAddr::V4(address), .. } => {
+                this.grant = Some(Grant::Static(address));
+                this.look_for(address, now, STATIC_PROBE, tell);
             }
             Method::Any | Method::Dhcp { .. } => {
                 let requested = match request.method {
@@ -120,8 +114,24 @@ impl Acquire {
                     .wishing(request.hostname.clone(), requested);
                 this.dhcp = Some(Dhcp { socket: PacketSocket::dhcp(index)?, client });
             }
+            // None of IPv4's.
+            _ => {}
         }
         Ok(this)
+    }
+
+    /// Whether `method` wants IPv4.
+    pub(super) fn is_wanted(method: Method) -> bool {
+        match method {
+            Method::Any | Method::Dhcp { .. } => true,
+            Method::Static { address, .. } => address.is_ipv4(),
+            Method::Auto6 | Method::Dhcp6 | Method::Either6 | Method::Link6 | Method::Off => false,
+        }
+    }
+
+    /// Whether a server has answered, so that it is worth a short wait.
+    pub(super) fn is_promising(&self) -> bool {
+        self.grant.is_some() || self.probe.is_some()
     }
 
     /// What was granted.
@@ -184,7 +194,7 @@ impl Acquire {
         };
         let message = dhcp.client.decline(now, lease);
         dhcp.broadcast(&message)?;
-        tell(Event::Declined(lease.address, holder));
+        tell(Event::Declined(lease.address.into(), holder));
         self.grant = None;
         self.probe = None;
         Ok(None)
@@ -211,7 +221,9 @@ impl Acquire {
                     self.take(outcome, sender, now, tell);
                 }
                 (Ok(_), _) => {}
-                (Err(error), _) => tell(Event::Useless(sender, format!("malformed: {error}"))),
+                (Err(error), _) => {
+                    tell(Event::Useless(sender.into(), format!("malformed: {error}")));
+                }
             }
         }
         Ok(())
@@ -225,10 +237,10 @@ impl Acquire {
         tell: &mut dyn FnMut(Event),
     ) {
         match outcome {
-            Outcome::Ignored(why) => tell(Event::Useless(sender, why)),
-            Outcome::Refused(why) => tell(Event::Refusal(sender, why)),
+            Outcome::Ignored(why) => tell(Event::Useless(sender.into(), why)),
+            Outcome::Refused(why) => tell(Event::Refusal(sender.into(), why)),
             Outcome::Offered(lease) => {
-                tell(Event::Offer(lease.server, lease.address));
+                tell(Event::Offer(lease.server.into(), lease.address.into()));
                 // While the server makes up its mind: so it costs no time.
                 self.look_for(lease.address, now, GRANTED_PROBE, tell);
             }
@@ -257,7 +269,7 @@ impl Acquire {
         });
         match probe {
             Ok(probe) => self.probe = Some(probe),
-            Err(error) => tell(Event::NoProbe(address, error)),
+            Err(error) => tell(Event::NoProbe(address.into(), error)),
         }
     }
 }
@@ -273,7 +285,7 @@ impl Grant {
     fn address(&self) -> IpAddr {
         match self {
             Self::Lease(lease) => lease.address.into(),
-            Self::Static { address, .. } => *address,
+            Self::Static(address) => (*address).into(),
         }
     }
 }

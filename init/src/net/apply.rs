@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use rustix::io::Errno;
 
 use super::arp;
-use super::dhcp::lease::Lease;
 use super::netlink::Netlink;
 use super::netlink::routes::{IpNet, Origin, Terms};
 use super::socket::PacketSocket;
-use super::{Address, How, Log, Route, Up};
+use super::spec::Method;
+use super::{Address, Log, Route, Six, Up};
 
 /// What the kernel refused, and how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,42 +20,16 @@ pub(super) struct Refused {
 }
 
 impl Up {
-    /// This with all that `lease` says in the place of what an earlier one said; the command
-    /// line's word stands.
-    pub(super) fn with_lease(&self, lease: Lease) -> Self {
-        let said = &self.said;
-        let merged = |own: &[IpAddr], theirs: &[Ipv4Addr]| {
-            let mut all = own.to_vec();
-            for server in theirs.iter().copied().map(IpAddr::V4) {
-                if !all.contains(&server) {
-                    all.push(server);
-                }
-            }
-            all
-        };
-        Self {
-            addresses: vec![Address { ip: lease.address.into(), prefix: lease.prefix }],
-            gateway: lease.routes.iter().find(|r| r.is_default()).and_then(|r| r.gateway),
-            routes: lease.routes.clone(),
-            dns: merged(&said.dns, &lease.dns),
-            search: lease.search.clone(),
-            hostname: said.hostname.clone().or_else(|| lease.hostname.clone()),
-            mtu: said.mtu.or(lease.mtu).unwrap_or(self.mtu),
-            ntp: merged(&said.ntp, &lease.ntp),
-            lease: Some(lease),
-            how: How::Dhcp,
-            ..self.clone()
-        }
-    }
-
-    /// The node's addresses as the kernel takes them.
-    fn nets(&self) -> impl Iterator<Item = IpNet> {
-        self.addresses.iter().map(|Address { ip, prefix }| {
+    /// The node's addresses as the kernel takes them, the link's own among them.
+    pub(super) fn nets(&self) -> impl Iterator<Item = IpNet> {
+        let own = self.six.iter().map(|six| Address { ip: six.link_local.into(), prefix: 64 });
+        own.chain(self.addresses.iter().copied()).map(|Address { ip, prefix }| {
             let broadcast = match ip {
-                IpAddr::V4(ip) => self.broadcast(*ip, *prefix),
+                IpAddr::V4(ip) => self.broadcast(ip, prefix),
                 IpAddr::V6(_) => None,
             };
-            IpNet { address: *ip, prefix: *prefix, broadcast, deprecated: false }
+            let deprecated = self.six.as_ref().is_some_and(|six| six.is_deprecated(ip));
+            IpNet { address: ip, prefix, broadcast, deprecated }
         })
     }
 
@@ -69,17 +43,22 @@ impl Up {
 
     /// On what terms `route` is set.
     fn terms(&self, route: Route) -> Terms {
-        let origin = match self.how {
-            How::Dhcp => Origin::Dhcp,
-            How::Static => Origin::Static,
+        let is_four = route.network.is_ipv4();
+        let origin = match self.method {
+            Method::Static { .. } => Origin::Static,
+            _ if is_four => Origin::Dhcp,
+            _ => Origin::Router,
         };
-        let source = self.ipv4().filter(|_| route.network.is_ipv4());
-        Terms { origin, source, mtu: None }
+        // IPv6 has several addresses, and rules of its own for which to take.
+        let source = self.ipv4().filter(|_| is_four);
+        let mtu = self.six.as_ref().and_then(Six::mtu).filter(|mtu| *mtu < self.mtu);
+        Terms { origin, source, mtu: mtu.filter(|_| !is_four) }
     }
 }
 
-/// Gives the link the address, routes and MTU of `up`. `link_mtu` is the one it has. An MTU or a
-/// side route that the kernel refuses is told to `log`; the node can live without. Gives the MTU
+/// Gives the link the addresses, routes and MTU of `up`. `link_mtu` is the one it has. An MTU, a
+/// side route or what is of IPv6 beside IPv4 that the kernel refuses is told to `log`; the node can
+/// live without. Gives the MTU
 /// that the link has now.
 pub(super) fn apply(
     netlink: &mut Netlink,
@@ -97,11 +76,14 @@ pub(super) fn apply(
             }
         }
     }
+    let is_optional = |ip: IpAddr| ip.is_ipv6() && up.ipv4().is_some();
     for net in up.nets() {
-        netlink.add_address(up.index, net).map_err(|error| Refused {
-            what: format!("giving {name} the address {}/{}", net.address, net.prefix),
-            error,
-        })?;
+        let what = || format!("giving {name} the address {}/{}", net.address, net.prefix);
+        match netlink.add_address(up.index, net) {
+            Ok(()) => {}
+            Err(error) if is_optional(net.address) => log(&format!("{}: {error}", what())),
+            Err(error) => return Err(Refused { what: what(), error }),
+        }
     }
     // Networks on the link first: gateways may lie in them.
     let (on_link, via): (Vec<Route>, Vec<Route>) =
@@ -111,7 +93,9 @@ pub(super) fn apply(
         let what = || format!("routing {}/{} over {name}", route.network, route.prefix);
         match result {
             Ok(()) => {}
-            Err(error) if route.is_default() => return Err(Refused { what: what(), error }),
+            Err(error) if route.is_default() && !is_optional(route.network) => {
+                return Err(Refused { what: what(), error });
+            }
             Err(error) => log(&format!("{}: {error}", what())),
         }
     }
@@ -137,7 +121,9 @@ pub(super) fn replace(
     }
     // The old address goes first: a new one in the same network would be its dependant and go
     // with it.
-    for net in old.nets().filter(|net| !new.nets().any(|other| other == *net)) {
+    let stays =
+        |net: &IpNet| new.nets().any(|other| IpNet { deprecated: net.deprecated, ..other } == *net);
+    for net in old.nets().filter(|net| !stays(net)) {
         if let Err(error) = netlink.remove_address(old.index, net) {
             log(&format!("removing {} from {}: {error}", net.address, old.interface));
         }

@@ -31,9 +31,9 @@ pub(crate) enum NetError {
         /// The interfaces.
         nics: Vec<NicReport>,
     },
-    /// No DHCP server gave an address.
+    /// No server, and no router of IPv6, gave an address.
     #[error(
-        "no DHCP server gave an address on {} in {:.1} s ({sends} requests sent)",
+        "no server gave an address on {} in {:.1} s ({sends} requests sent)",
         list(interfaces), waited.as_secs_f32()
     )]
     NoAnswer {

@@ -108,7 +108,7 @@ fn concerns(loss: Loss, up: &Up) -> bool {
     match loss {
         Loss::Up(index) => index == up.index,
         Loss::Address(index, address) => {
-            index == up.index && up.addresses.iter().any(|own| own.ip == address)
+            index == up.index && up.nets().any(|own| own.address == address)
         }
         Loss::Route(index, network, prefix) => {
             let same = |route: &super::Route| (route.network, route.prefix) == (network, prefix);

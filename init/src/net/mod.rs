@@ -8,6 +8,8 @@ mod acquire;
 mod apply;
 mod arp;
 mod dhcp;
+mod dhcp6;
+mod dual;
 pub(crate) mod error;
 mod guard;
 mod keep;
@@ -15,6 +17,8 @@ pub(crate) mod link;
 pub(crate) mod narrow;
 mod netlink;
 mod nic;
+mod parts;
+mod six;
 mod socket;
 pub(crate) mod spec;
 mod up;
@@ -23,7 +27,8 @@ pub(crate) use dhcp::lease::Lease;
 pub(crate) use error::NetError;
 pub(crate) use keep::keep;
 pub(crate) use link::{IfName, Mac};
-pub(crate) use spec::NetConfig;
+pub(crate) use six::Six;
+pub(crate) use spec::{Method, NetConfig};
 pub(crate) use up::up;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -63,10 +68,12 @@ pub(crate) struct Up {
     pub(crate) mtu: u32,
     /// NTP servers in the order to ask them.
     pub(crate) ntp: Vec<IpAddr>,
-    /// The lease, where the address came by DHCP.
+    /// How the command line wants addresses to be come by.
+    pub(crate) method: Method,
+    /// The lease, where an address came by DHCP.
     pub(crate) lease: Option<Lease>,
-    /// How the address was come by.
-    pub(crate) how: How,
+    /// What is known of IPv6, where it is wanted.
+    pub(crate) six: Option<Six>,
     /// What the command line says, which goes before what a lease says.
     pub(crate) said: Said,
     /// When it was granted or taken.
@@ -113,15 +120,6 @@ impl Route {
     }
 }
 
-/// How an address was come by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum How {
-    /// A DHCPv4 server granted it.
-    Dhcp,
-    /// The command line says it.
-    Static,
-}
-
 /// What the command line says of an interface besides its address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Said {
@@ -133,16 +131,6 @@ pub(crate) struct Said {
     pub(crate) ntp: Vec<IpAddr>,
     /// The MTU.
     pub(crate) mtu: Option<u32>,
-}
-
-impl Up {
-    /// The node's IPv4 address, where it has one.
-    pub(crate) fn ipv4(&self) -> Option<Ipv4Addr> {
-        self.addresses.iter().find_map(|a| match a.ip {
-            IpAddr::V4(ip) => Some(ip),
-            IpAddr::V6(_) => None,
-        })
-    }
 }
 
 /// The text of `/etc/resolv.conf` for `up`: at most the three servers that resolvers read.

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::acquire::{Acquire, Event, Grant, Step};
+use super::acquire::{Event, Step};
+use super::dual::Dual;
 use super::link::{IfName, Mac, NicReport};
 use super::netlink::links::Link;
 use super::spec::{Method, Request};
-use super::{Address, How, Log, Route, Said, Up};
+use super::{Log, Said, Up};
 
 /// One interface.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub(super) struct Nic {
     request: Request,
     driver: Option<String>,
     was_raised: bool,
-    acquire: Option<Acquire>,
-    /// When it first asked by DHCP.
+    acquire: Option<Dual>,
+    /// When it first asked for an address.
     asking_since: Option<Instant>,
     /// Messages sent before the link last went down.
     sent_before: u32,
@@ -72,7 +73,7 @@ impl Nic {
         self.link.is_running()
     }
 
-    /// When it first asked by DHCP.
+    /// When it first asked for an address.
     pub(super) fn asking_since(&self) -> Option<Instant> {
         self.asking_since
     }
@@ -87,9 +88,9 @@ impl Nic {
         self.error
     }
 
-    /// The DHCP messages it has sent.
+    /// The messages it has sent.
     pub(super) fn sent(&self) -> u32 {
-        self.sent_before + self.acquire.as_ref().map_or(0, Acquire::sent)
+        self.sent_before + self.acquire.as_ref().map_or(0, Dual::sent)
     }
 
     /// Whether the node may boot over it.
@@ -143,8 +144,8 @@ impl Nic {
         let acquire = match self.acquire.take() {
             Some(acquire) => acquire,
             None => {
-                let (index, request) = (self.link.index, &self.request);
-                Acquire::begin(index, mac, request, seed(mac)?, now, &mut tell)?
+                let link = (self.link.index, &self.link.name, mac);
+                Dual::begin(link, &self.request, seed(mac)?, now, &mut tell)?
             }
         };
         if !matches!(self.request.method, Method::Static { .. }) {
@@ -170,7 +171,7 @@ impl Nic {
 
     /// The sockets to listen on.
     pub(super) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.acquire.iter().flat_map(Acquire::sockets)
+        self.acquire.iter().flat_map(Dual::sockets)
     }
 
     fn stop(&mut self) {
@@ -184,6 +185,10 @@ impl Nic {
                 log(&format!("{self}: {server} offers {address}"));
                 self.note = Some(format!("{server} offered {address}, but did not confirm it"));
             }
+            Event::Router(router) => {
+                log(&format!("{self}: {router} is a router"));
+                self.note = Some(format!("{router} is a router, but leads to no address"));
+            }
             Event::Refusal(server, why) => {
                 log(&format!("{self}: {server} refuses: {why}"));
                 self.note = Some(format!("{server} refused: {why}"));
@@ -192,10 +197,11 @@ impl Nic {
                 self.note.get_or_insert_with(|| format!("message from {server} ignored: {why}"));
             }
             Event::Declined(address, holder) => {
-                log(&format!("{self}: {address} is in use by {holder}; declined"));
-                self.conflict = Some((address.into(), holder));
-                self.note = Some(format!("was granted {address}, but {holder} has it"));
+                log(&format!("{self}: {address} is in use by {holder}"));
+                self.conflict = Some((address, holder));
+                self.note = Some(format!("{address} was to be had, but {holder} has it"));
             }
+            Event::NoSix(error) => log(&format!("{self}: has no IPv6: {error}")),
             Event::NoProbe(address, error) => {
                 log(&format!("{self}: could not look for holders of {address}: {error}"));
             }
@@ -204,12 +210,12 @@ impl Nic {
 
     /// What the node will be, with the address that was granted.
     pub(super) fn outcome(
-        &self,
+        &mut self,
         now: Instant,
         nameservers: &[IpAddr],
         speed: Option<u32>,
     ) -> Option<Up> {
-        let grant = self.acquire.as_ref()?.grant()?.clone();
+        let (lease, six) = self.acquire.as_mut()?.outcome();
         let request = &self.request;
         let said = Said {
             hostname: request.hostname.clone(),
@@ -227,27 +233,20 @@ impl Nic {
             addresses: Vec::new(),
             gateway: None,
             routes: Vec::new(),
-            dns: said.dns.clone(),
+            dns: Vec::new(),
             search: Vec::new(),
-            hostname: said.hostname.clone(),
-            mtu: said.mtu.unwrap_or(self.link.mtu),
-            ntp: said.ntp.clone(),
-            lease: None,
-            how: How::Static,
+            hostname: None,
+            mtu: self.link.mtu,
+            ntp: Vec::new(),
+            method: request.method,
+            lease,
+            six,
             said,
             since: now,
             link_wait: Duration::ZERO,
             address_wait: Duration::ZERO,
         };
-        Some(match grant {
-            Grant::Lease(lease) => up.with_lease(lease),
-            Grant::Static { address, prefix, gateway } => Up {
-                addresses: vec![Address { ip: address, prefix }],
-                gateway,
-                routes: gateway.map(Route::default_via).into_iter().collect(),
-                ..up
-            },
-        })
+        Some(up.composed())
     }
 
     /// Its row in the table of a failure.
@@ -260,7 +259,12 @@ impl Nic {
             let what = self.note.as_deref().unwrap_or("no answer");
             let seconds = now.saturating_duration_since(since).as_secs_f32();
             let lost = if self.has_carrier() { "" } else { "; then carrier was lost" };
-            format!("DHCP: {} sent in {seconds:.1} s: {what}{lost}", self.sent())
+            let by = match self.request.method {
+                Method::Any => "DHCP and IPv6",
+                Method::Dhcp { .. } => "DHCP",
+                _ => "IPv6",
+            };
+            format!("{by}: {} sent in {seconds:.1} s: {what}{lost}", self.sent())
         } else if let Some(note) = &self.note {
             note.clone()
         } else if self.has_carrier() {

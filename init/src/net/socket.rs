@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use linux_raw_sys::if_ether::{ETH_P_ARP, ETH_P_IP};
+use linux_raw_sys::if_ether::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto};
 
@@ -34,6 +34,16 @@ impl PacketSocket {
         Self::open(index, to_u16(ETH_P_ARP), &[])
     }
 
+    /// One that hears routers and DHCPv6 servers on link `index`.
+    pub(crate) fn six(index: u32) -> Result<Self, Errno> {
+        Self::open(index, to_u16(ETH_P_IPV6), &SIX_FILTER)
+    }
+
+    /// One that hears who answers for an address of IPv6 on link `index`.
+    pub(crate) fn neighbours(index: u32) -> Result<Self, Errno> {
+        Self::open(index, to_u16(ETH_P_IPV6), &NEIGHBOUR_FILTER)
+    }
+
     fn open(index: u32, protocol: u16, filter: &[libc::sock_filter]) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // No protocol yet: nothing comes in before the filter stands.
@@ -48,7 +58,12 @@ impl PacketSocket {
 
     /// Sends `payload` to every station on the link.
     pub(crate) fn broadcast(&self, payload: &[u8]) -> Result<(), Errno> {
-        let target = LinkAddr { index: self.index, protocol: self.protocol, mac: Mac::BROADCAST.0 };
+        self.send(Mac::BROADCAST, payload)
+    }
+
+    /// Sends `payload` to the station, or the group of stations, at `mac`.
+    pub(crate) fn send(&self, mac: Mac, payload: &[u8]) -> Result<(), Errno> {
+        let target = LinkAddr { index: self.index, protocol: self.protocol, mac: mac.0 };
         rustix::net::sendto(&self.socket, payload, SendFlags::empty(), &target).map(|_sent| ())
     }
 
@@ -96,6 +111,33 @@ const DHCP_FILTER: [libc::sock_filter; 9] = [
     op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0, 0, 0),
     op(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 2, 0, 0),
     op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 68, 0, 1),
+    op(libc::BPF_RET | libc::BPF_K, u32::MAX, 0, 0),
+    op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+];
+
+/// Takes router advertisements and UDP to port 546. Neighbour discovery with extension headers
+/// before it does not exist, and DHCPv6 needs none.
+const SIX_FILTER: [libc::sock_filter; 9] = [
+    // The next header: ICMPv6 or UDP.
+    op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 6, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 58, 0, 2),
+    // ICMPv6's type must be 134.
+    op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 40, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 134, 3, 4),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 17, 0, 3),
+    // UDP's target port must be 546.
+    op(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 42, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 546, 0, 1),
+    op(libc::BPF_RET | libc::BPF_K, u32::MAX, 0, 0),
+    op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+];
+
+/// Takes neighbour advertisements.
+const NEIGHBOUR_FILTER: [libc::sock_filter; 6] = [
+    op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 6, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 58, 0, 3),
+    op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 40, 0, 0),
+    op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 136, 0, 1),
     op(libc::BPF_RET | libc::BPF_K, u32::MAX, 0, 0),
     op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
 ];

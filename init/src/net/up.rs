@@ -130,11 +130,12 @@ impl<'a> Attempt<'a> {
 
     /// Takes the address that interface `index` came to.
     fn configure(&mut self, index: u32, now: Instant) -> Result<Up, NetError> {
-        let nic = self.nics.get(&index).ok_or_else(|| self.vanished())?;
+        let vanished = self.vanished();
+        let Some(nic) = self.nics.get_mut(&index) else { return Err(vanished) };
         // Virtual links know no speed; that is nothing to report.
         let speed = sys::net::speed(self.netlink.as_fd(), nic.name().as_bytes()).ok().flatten();
         let up = nic.outcome(now, &self.config.nameservers, speed);
-        let (mtu, up) = (nic.mtu(), up.ok_or_else(|| self.vanished())?);
+        let (mtu, up) = (nic.mtu(), up.ok_or(vanished)?);
         let mtu = apply(&mut self.netlink, &up, mtu, self.log)
             .map_err(|refused| self.kernel(&refused.what, refused.error))?;
         let carrier = self.first_carrier.unwrap_or(now);

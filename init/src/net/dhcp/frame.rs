@@ -76,7 +76,7 @@ fn pseudo_sum(source: Ipv4Addr, target: Ipv4Addr, udp_len: u16) -> u16 {
 }
 
 /// The ones' complement sum (RFC 1071) of `bytes`, going on from `start`.
-fn sum(start: u16, bytes: &[u8]) -> u16 {
+pub(crate) fn sum(start: u16, bytes: &[u8]) -> u16 {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let last = rest.first().map_or(0, |b| u64::from(*b) << 8);
     let total: u64 = pairs.iter().map(|p| u64::from(u16::from_be_bytes(*p))).sum();

@@ -163,7 +163,7 @@ fn classless_routes(option: &[u8]) -> Option<Vec<Route>> {
 }
 
 /// Option 119's domains (RFC 3397: DNS names, compressed), up to the first that is malformed.
-fn domains(option: &[u8]) -> Vec<String> {
+pub(crate) fn domains(option: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < option.len() && found.len() < SEARCH_MAX {

@@ -1,6 +1,6 @@
 //! Addresses and routes, of both families.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use linux_raw_sys::net::{AF_INET, AF_INET6};
 use linux_raw_sys::netlink::{
@@ -52,6 +52,8 @@ pub(crate) enum Origin {
     Static = to_u8(linux_raw_sys::netlink::RTPROT_STATIC),
     /// A lease.
     Dhcp = to_u8(linux_raw_sys::netlink::RTPROT_DHCP),
+    /// A router's advertisement.
+    Router = to_u8(linux_raw_sys::netlink::RTPROT_RA),
 }
 
 impl Netlink {
@@ -65,11 +67,24 @@ impl Netlink {
         if net.address.is_ipv6() {
             let preferred = if net.deprecated { 0 } else { FOREVER };
             let life = [preferred, FOREVER, 0, 0].map(u32::to_ne_bytes).concat();
+            // Gateways are reached by their link's own addresses: that network's route is needed.
+            let bare = if is_link_local(net.address) { 0 } else { IFA_F_NOPREFIXROUTE };
             message = message
-                .attr(IFA_FLAGS as u16, &(IFA_F_NODAD | IFA_F_NOPREFIXROUTE).to_ne_bytes())
+                .attr(IFA_FLAGS as u16, &(IFA_F_NODAD | bare).to_ne_bytes())
                 .attr(IFA_CACHEINFO as u16, &life);
         }
         self.request(message)
+    }
+
+    /// Gives a link `address`, its own, at once: the kernel's, which may be the same, waits for
+    /// one or two seconds before it can be used.
+    pub(crate) fn set_link_local(&mut self, index: u32, address: Ipv6Addr) -> Result<(), Errno> {
+        let net = IpNet { address: address.into(), prefix: 64, broadcast: None, deprecated: false };
+        match self.remove_address(index, net) {
+            // It was not there yet.
+            Ok(()) | Err(Errno::ADDRNOTAVAIL) => self.add_address(index, net),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes an address from a link.
@@ -109,9 +124,9 @@ impl Netlink {
 /// A message with `struct ifaddrmsg` and the address.
 pub(super) fn address(kind: u16, flags: u16, index: u32, net: IpNet) -> Message {
     let [a, b, c, d] = index.to_ne_bytes();
-    let scope = match net.address {
-        IpAddr::V6(ip) if ip.is_unicast_link_local() => rt_scope_t::RT_SCOPE_LINK,
-        _ => rt_scope_t::RT_SCOPE_UNIVERSE,
+    let scope = match is_link_local(net.address) {
+        true => rt_scope_t::RT_SCOPE_LINK,
+        false => rt_scope_t::RT_SCOPE_UNIVERSE,
     };
     let body = [family(net.address), net.prefix, 0, scope as u8, a, b, c, d];
     let octets = octets(net.address);
@@ -147,6 +162,10 @@ pub(super) fn route_message(
         Some(gateway) => message.attr(rta::RTA_GATEWAY as u16, &octets(gateway)),
         None => message,
     }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 fn family(address: IpAddr) -> u8 {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::world::{Namespace, RANGE, Server, rack};
 use crate::net::dhcp::lease::Times;
-use crate::net::{self, How, NetError};
+use crate::net::{self, NetError};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -20,7 +20,8 @@ fn a_lease_is_taken_and_applied_at_once() {
     let address = up.ipv4().expect("an address");
     assert!(shown.contains(&format!("inet {address}/24 brd 192.0.2.255 scope global")), "{shown}");
     assert!(shown.contains("valid_lft forever"), "no one else is to take it away: {shown}");
-    assert_eq!((up.how, up.driver.as_deref(), up.mtu), (How::Dhcp, Some("veth"), 1500));
+    assert_eq!((up.how().to_string().as_str(), up.mtu), ("by DHCP", 1500));
+    assert_eq!(up.driver.as_deref(), Some("veth"));
     assert_eq!(up.gateway, Some(IpAddr::from([192, 0, 2, 1])));
     assert!(matches!(up.lease.expect("a lease").times, Times::Limited { .. }));
     node.run("ping -c1 -W2 192.0.2.1");
@@ -135,7 +136,7 @@ fn a_wished_address_is_asked_for() {
 }
 
 /// A node, a rack with a bridge `br0`, and someone who has `address` on it.
-fn squatted(address: &str) -> (Namespace, Namespace, Namespace) {
+pub(super) fn squatted(address: &str) -> (Namespace, Namespace, Namespace) {
     let (node, rack, squatter) = (Namespace::new(), Namespace::new(), Namespace::new());
     rack.run("ip link add name br0 type bridge");
     rack.cable("port0", &node, "eth0");
@@ -145,7 +146,8 @@ fn squatted(address: &str) -> (Namespace, Namespace, Namespace) {
         rack.run(&format!("ip link set {port} up"));
     }
     squatter.run("ip link set eth0 address 02:00:00:00:00:66");
-    squatter.run(&format!("ip address add {address} dev eth0"));
+    let nodad = if address.contains(':') { "nodad" } else { "" };
+    squatter.run(&format!("ip address add {address} dev eth0 {nodad}"));
     squatter.run("ip link set eth0 up");
     (node, rack, squatter)
 }

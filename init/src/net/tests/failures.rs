@@ -57,7 +57,7 @@ fn no_answer() {
     node.cable("eth1", &rack, "port1");
     rack.run("ip link set port0 up");
     let patience = Duration::from_millis(3500);
-    let error = node.up(&[], patience).expect_err("no server");
+    let error = node.up(&["ip=dhcp"], patience).expect_err("no server");
     let text = error.to_string();
     let NetError::NoAnswer { interfaces, waited, sends, nics } = error else { panic!("{error}") };
     assert_eq!(interfaces.len(), 1);
@@ -68,7 +68,7 @@ fn no_answer() {
     assert_eq!(
         text,
         format!(
-            "no DHCP server gave an address on eth0 in {:.1} s ({sends} requests sent)",
+            "no server gave an address on eth0 in {:.1} s ({sends} requests sent)",
             waited.as_secs_f32()
         )
     );
@@ -79,6 +79,20 @@ fn no_answer() {
     assert!(eth0.outcome.ends_with("no answer"), "{}", eth0.outcome);
     assert!(!row("eth1").carrier);
     assert!(row("eth1").outcome.contains("no cable"), "{}", row("eth1").outcome);
+}
+
+#[test]
+fn no_answer_of_either_family() {
+    let (node, rack) = rack();
+    rack.run("ip link set port0 up");
+    for (args, by) in [(&[][..], "DHCP and IPv6: "), (&["ip=auto6"], "IPv6: ")] {
+        let error = node.up(args, Duration::from_millis(500)).expect_err("no server");
+        let NetError::NoAnswer { nics, .. } = error else { panic!("{error}") };
+        assert!(nics[0].outcome.starts_with(by), "{}", nics[0].outcome);
+        assert!(nics[0].outcome.ends_with("no answer"), "{}", nics[0].outcome);
+    }
+    let accepts = node.run("sysctl -n net.ipv6.conf.eth0.accept_ra");
+    assert_eq!(accepts.trim(), "1", "a link that is not used is the kernel's again");
 }
 
 #[test]

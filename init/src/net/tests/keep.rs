@@ -17,7 +17,7 @@ const SHORT: &str = "--dhcp-option=58,2 --dhcp-option=59,4";
 /// Keeps the lease on a thread that outlives the test; what it says and changes comes back.
 ///
 /// The thread's root is an empty directory, removed by now: of /proc and /sys it has nothing.
-fn keep(node: &Namespace, up: Up) -> (Receiver<String>, Receiver<Up>) {
+pub(super) fn keep(node: &Namespace, up: Up) -> (Receiver<String>, Receiver<Up>) {
     let (say, said) = channel();
     let (change, changed) = channel();
     let (ready, is_ready) = channel();
@@ -43,7 +43,7 @@ fn keep(node: &Namespace, up: Up) -> (Receiver<String>, Receiver<Up>) {
     (said, changed)
 }
 
-fn wait_for(said: &Receiver<String>, text: &str) {
+pub(super) fn wait_for(said: &Receiver<String>, text: &str) {
     let until = Instant::now() + PATIENCE;
     while let Ok(line) = said.recv_timeout(until.saturating_duration_since(Instant::now())) {
         if line.contains(text) {

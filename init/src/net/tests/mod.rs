@@ -7,4 +7,5 @@ mod keep;
 mod links;
 mod manual;
 mod rogue;
+mod six;
 mod world;

@@ -29,6 +29,26 @@ pub(super) fn serve_address(rack: &Namespace, address: &str) {
     rack.run("ip link set port0 up");
 }
 
+/// Gives the rack's `port0` the addresses of a router of IPv6, fe80::1 and 2001:db8::1, and raises
+/// it; packets to other places end there.
+pub(super) fn router_address(rack: &Namespace) {
+    rack.run("ip link set port0 addrgenmode none");
+    rack.run("ip link set port0 up");
+    rack.run("ip address add fe80::1/64 dev port0 nodad");
+    rack.run("ip address add 2001:db8::1/64 dev port0 nodad");
+    rack.run("ip link set lo up");
+    rack.run("ip address add 2001:db8:ffff::1/128 dev lo nodad");
+    rack.run("sysctl -q -w net.ipv6.conf.all.forwarding=1");
+}
+
+/// The same on the rack's bridge `br0`.
+pub(super) fn at_bridge(rack: &Namespace) {
+    rack.run("ip link set br0 addrgenmode none");
+    rack.run("ip link set br0 up");
+    rack.run("ip address add fe80::1/64 dev br0 nodad");
+    rack.run("ip address add 2001:db8::1/64 dev br0 nodad");
+}
+
 /// A network namespace, which is gone when this is.
 pub(super) struct Namespace(File);
 
@@ -91,9 +111,13 @@ impl Namespace {
 
     /// Brings the network up inside, within `patience`.
     pub(super) fn up(&self, args: &[&str], patience: Duration) -> Result<Up, NetError> {
-        let config = config(args);
+        self.up_by(&config(args), patience)
+    }
+
+    /// The same, by a configuration.
+    pub(super) fn up_by(&self, config: &NetConfig, patience: Duration) -> Result<Up, NetError> {
         let log = |line: &str| eprintln!("net: {line}");
-        self.enter(|| net::up(&config, Instant::now() + patience, &log))
+        self.enter(|| net::up(config, Instant::now() + patience, &log))
     }
 }
 
@@ -121,8 +145,32 @@ impl Server {
         Self::restart(namespace, interface, more)
     }
 
+    /// Starts dnsmasq as a router of IPv6 on `port0` of the rack, which is fe80::1 and 2001:db8::1.
+    pub(super) fn router(rack: &Namespace, more: &str) -> Self {
+        router_address(rack);
+        Self::restart(rack, "port0", &format!("--enable-ra {more}"))
+    }
+
+    /// Starts dnsmasq as a DHCPv6 server on `port0` of the rack, without a router.
+    pub(super) fn silent(rack: &Namespace, more: &str) -> Self {
+        let server = Self::spawn(rack, "port0", more);
+        server.wait_for("DHCPv6, IP range");
+        server
+    }
+
     /// Starts dnsmasq on an interface that has its address already.
     pub(super) fn restart(namespace: &Namespace, interface: &str, more: &str) -> Self {
+        let server = Self::spawn(namespace, interface, more);
+        let is_router = more.contains("--enable-ra");
+        server.wait_for(if is_router {
+            "router advertisement enabled"
+        } else {
+            "bound exclusively"
+        });
+        server
+    }
+
+    fn spawn(namespace: &Namespace, interface: &str, more: &str) -> Self {
         let child = namespace.enter(|| {
             Command::new("dnsmasq")
                 .args(
@@ -151,7 +199,6 @@ impl Server {
                 log.1.notify_all();
             }
         });
-        server.wait_for("sockets bound exclusively");
         server
     }
 

@@ -1,6 +1,8 @@
 //! The network, kept for the node's life. Whatever servers and the booted system do, the address
 //! stays until there is another: without it there is no root.
 
+mod extra;
+
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -16,7 +18,8 @@ use super::guard::Guard;
 use super::netlink::Netlink;
 use super::nic::seed;
 use super::socket::{PacketSocket, send_routed};
-use super::{Lease, Log, Up};
+use super::{Lease, Log, Six, Up};
+use extra::{LateLease, SixKeeper};
 
 /// How long to wait after the kernel refused something.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -42,6 +45,8 @@ struct Keeper<'a> {
     /// Open only while an answer is awaited.
     socket: Option<PacketSocket>,
     guard: Option<Guard>,
+    late: Option<LateLease>,
+    six: Option<SixKeeper>,
     phase: Phase,
     /// The trouble that was told and has not ended.
     told: Option<String>,
@@ -61,8 +66,14 @@ impl<'a> Keeper<'a> {
         let hostname = up.said.hostname.clone();
         let lease = up.lease.clone();
         let renewal = lease.and_then(|lease| Renewal::new(up.mac, hostname, lease, up.since, seed));
+        let now = Instant::now();
+        let six = SixKeeper::begin(&up, seed, now).unwrap_or_else(|error| {
+            log(&format!("{}: IPv6 is not followed: {error}", up.interface));
+            None
+        });
+        let late = LateLease::begin(&up, seed, now);
         let (socket, guard, phase) = (None, None, Phase::Bound);
-        Self { up, log, renewal, socket, guard, phase, told: None, refused: false }
+        Self { up, log, renewal, socket, guard, late, six, phase, told: None, refused: false }
     }
 
     /// Does what is due, then waits for more.
@@ -79,7 +90,45 @@ impl<'a> Keeper<'a> {
         if let Some(guard) = &mut self.guard {
             guard.hear(&self.up, Instant::now()).map_err(doing("reading news of the network"))?;
         }
-        self.listen(on_change)
+        self.listen(on_change)?;
+        self.attend_late(on_change);
+        self.attend_six(on_change);
+        Ok(())
+    }
+
+    /// Goes on asking for a lease beside addresses of IPv6.
+    fn attend_late(&mut self, on_change: &mut dyn FnMut(&Up)) {
+        let now = Instant::now();
+        match self.late.as_mut().map(|late| late.step(now)) {
+            None | Some(Some(None)) => {}
+            Some(None) => self.late = None,
+            Some(Some(Some(lease))) => {
+                self.late = None;
+                let seed = seed(self.up.mac).unwrap_or(self.up.index);
+                let hostname = self.up.said.hostname.clone();
+                self.renewal = Renewal::new(self.up.mac, hostname, lease.clone(), now, seed);
+                self.granted(lease, on_change);
+            }
+        }
+    }
+
+    /// Hears routers and DHCPv6 servers, and follows what they say.
+    fn attend_six(&mut self, on_change: &mut dyn FnMut(&Up)) {
+        let Some(six) = &mut self.six else { return };
+        let mut told = Vec::new();
+        let known = six.step(Instant::now(), &mut |what| told.push(what));
+        told.iter().for_each(|what| self.trouble(what));
+        let new = match known {
+            Ok(known) if self.up.six.as_ref() == Some(&known) => return,
+            Ok(known) => self.up.with_six(known),
+            Err(error) => return self.trouble(&format!("asking for IPv6: {error}")),
+        };
+        if same_network(&self.up, &new) {
+            self.up = Up { mtu: self.up.mtu, ..new };
+            return;
+        }
+        self.tell("what its routers or DHCPv6 servers say has changed");
+        self.take_over(new, on_change);
     }
 
     /// Sends to servers what is due.
@@ -149,11 +198,16 @@ impl<'a> Keeper<'a> {
     /// Waits for an answer, for news of the network, or until something is due.
     fn sleep(&self, now: Instant) -> Result<(), Refused> {
         let renewal = self.renewal.as_ref().and_then(Renewal::due);
-        let due = renewal.into_iter().chain(self.guard.as_ref().and_then(Guard::due)).min();
+        let guard = self.guard.as_ref().and_then(Guard::due);
+        let late = self.late.as_ref().map(LateLease::due);
+        let six = self.six.as_ref().and_then(SixKeeper::due);
+        let due = [renewal, guard, late, six].into_iter().flatten().min();
         let timeout = due.map(|due| due.saturating_duration_since(now));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let socket = self.socket.as_ref().map(|socket| socket.as_fd());
         let all = socket.into_iter().chain(self.guard.as_ref().map(|guard| guard.as_fd()));
+        let all = all.chain(self.late.iter().flat_map(LateLease::sockets));
+        let all = all.chain(self.six.iter().flat_map(SixKeeper::sockets));
         let mut polled: Vec<_> =
             all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match poll(&mut polled, timeout.as_ref()) {
@@ -178,6 +232,10 @@ impl<'a> Keeper<'a> {
             (Some(old), Some(new)) if old != new => format!("the address is {new} now, not {old}"),
             _ => "the lease has changed".to_owned(),
         });
+        self.take_over(new, on_change);
+    }
+
+    fn take_over(&mut self, new: Up, on_change: &mut dyn FnMut(&Up)) {
         match self.follow(new) {
             Ok(()) => on_change(&self.up),
             // The next renewal finds the difference again.
@@ -211,7 +269,9 @@ impl<'a> Keeper<'a> {
 fn same_network(old: &Up, new: &Up) -> bool {
     let of_lease = |up: &Up| up.lease.as_ref().map(|lease| (lease.broadcast, lease.mtu));
     let names = |up: &Up| (up.dns.clone(), up.search.clone(), up.ntp.clone(), up.hostname.clone());
-    (&old.addresses, &old.routes) == (&new.addresses, &new.routes)
+    let mtu = |up: &Up| up.six.as_ref().and_then(Six::mtu);
+    old.nets().eq(new.nets())
+        && (&old.routes, mtu(old)) == (&new.routes, mtu(new))
         && of_lease(old) == of_lease(new)
         && names(old) == names(new)
 }
