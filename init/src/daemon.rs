@@ -107,13 +107,16 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
     tell_time_servers(&keeper, &config, &up, &client);
     let image = image::load(&client, &config, deadline).map_err(with_address)?;
     stages.done("flist")?;
+    let given = handover::image(image.root_hash);
     let dir = Path::new(overlay::LOWER);
     let mounted = image::mount_what_is_there(image, dir, deadline).map_err(with_address)?;
     stages.done("mount")?;
 
     keeper.retire();
     lock_memory();
-    stages.send(&Message::Ready(handover::files(&up, std::process::id())))?;
+    let mut files = handover::files(&up, std::process::id());
+    files.push(given);
+    stages.send(&Message::Ready(files))?;
     Ok((mounted, up))
 }
 

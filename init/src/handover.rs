@@ -8,6 +8,7 @@ mod ifupdown;
 use crate::failure::{Failure, OrFail, Stage};
 use crate::net::{self, Up};
 use crate::wire::GivenFile;
+use flist::id::RootHash;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,6 +17,20 @@ use std::path::{Component, Path, PathBuf};
 
 /// Where every resolver looks for DNS servers.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Where the booted system finds which image it is.
+const ROOT_HASH: &str = "/run/zimg/root-hash";
+
+/// The file that names the image.
+pub(crate) fn image(root_hash: RootHash) -> GivenFile {
+    file(ROOT_HASH.to_owned(), format!("{root_hash}\n"))
+}
+
+/// The image that `files` name.
+pub(crate) fn root_hash(files: &[GivenFile]) -> &str {
+    let named = files.iter().find(|file| file.path == ROOT_HASH);
+    named.map(|file| file.text.trim_end()).unwrap_or_default()
+}
 
 /// The files for a booted system on the network `up`, served by the process `pid`.
 pub(crate) fn files(up: &Up, pid: u32) -> Vec<GivenFile> {

@@ -6,6 +6,7 @@ use crate::kmsg;
 use crate::probe::probe;
 use flist::fs::Fs;
 use flist::fuse::{self, MountOptions, Mounted};
+use flist::id::RootHash;
 use flist::image::Image;
 use flist::store::{
     self, Client, ClientOptions, ClockHelp, Expected, FetchOptions, Fetcher, LoadError,
@@ -32,6 +33,8 @@ const CACHE_PART: u64 = 16;
 /// An image, and where its contents come from.
 #[derive(Clone)]
 pub(crate) struct Verified {
+    /// The hash of its flist.
+    pub(crate) root_hash: RootHash,
     image: Arc<Image>,
     stores: Vec<Arc<dyn Store>>,
 }
@@ -67,7 +70,7 @@ pub(crate) fn load(
             .extend(places.iter().map(Location::folder).filter(|l| *l != loaded.location.folder()));
     }
     let stores = stores.iter().map(|location| store::open(client, location)).collect();
-    Ok(Verified { image: Arc::new(loaded.image), stores })
+    Ok(Verified { root_hash: loaded.root_hash, image: Arc::new(loaded.image), stores })
 }
 
 /// Mounts `verified` on `dir`, and meanwhile sees that some store has its contents, by `deadline`.

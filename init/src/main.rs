@@ -39,6 +39,7 @@ use std::env;
 use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 use wire::GivenFile;
 
 fn main() -> ExitCode {
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
     }
     if name == report::NAME {
         return report::run(args.next().and_then(|url| url.into_string().ok()));
+    }
+    if name == overlay::tool::ROLE {
+        return overlay::tool::become_tool(&mut args);
     }
     if std::process::id() == 1 && Path::new(&name).ends_with("shutdown") {
         shutdown::run(args.next().as_deref());
@@ -86,6 +90,7 @@ fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
     overlay::directories()?;
     let sources = asked.sources.insert(read_sources()?);
     let config = check(sources)?;
+    let deadline = Instant::now() + config.timeout;
     let hotplug = modules::start(&sources.line).or_fail(
         Stage::Modules,
         "load the modules for this machine",
@@ -109,7 +114,10 @@ fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
     asked.report = daemon.report();
     let files = ready?;
     let root = Path::new(overlay::ROOT);
-    let init = lay_root(root, &config, &files, &mut marks).map_err(|e| daemon.blamed_for(e))?;
+    let image = handover::root_hash(&files);
+    let around = overlay::Around { image, line: &sources.line, deadline };
+    let init =
+        lay_root(root, &config, &files, around, &mut marks).map_err(|e| daemon.blamed_for(e))?;
     if let Some(hotplug) = hotplug {
         hotplug.stop();
     }
@@ -125,9 +133,10 @@ fn lay_root(
     root: &Path,
     config: &Config,
     files: &[GivenFile],
+    around: overlay::Around<'_>,
     marks: &mut Marks,
 ) -> Result<String, Failure> {
-    overlay::assemble(&config.overlay)?;
+    overlay::assemble(&config.overlay, around)?;
     let init = osinit::find(root, config.init.as_deref())?;
     marks.mark("overlay");
     handover::write(files, root)?;

@@ -39,7 +39,7 @@ pub(crate) fn find(root: &Path, asked: Option<&str>) -> Result<String, Failure> 
 }
 
 /// Whether `path`, as seen from within `root`, is a program.
-fn program(root: &Path, path: &str) -> io::Result<()> {
+pub(crate) fn program(root: &Path, path: &str) -> io::Result<()> {
     let dir = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = openat2(&dir, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;

@@ -10,7 +10,7 @@ use crate::decompress::{self, SUFFIXES};
 use crate::modinfo::{ModInfo, normalise};
 use crate::{Error, lines};
 
-/// What a virtual machine may need to reach its network, its clock of entropy and its disks:
+/// What a virtual machine may need to reach its network, its entropy, its disks and its watchdog:
 /// QEMU and KVM, Firecracker (virtio_mmio), VMware, Hyper-V and Azure, Xen, AWS, Google Cloud.
 /// A kernel that lacks one of them, or has it built in, is as good.
 pub const VM_MODULES: &[&str] = &[
@@ -18,17 +18,25 @@ pub const VM_MODULES: &[&str] = &[
     "e1000",
     "e1000e",
     "ena",
+    "ext4",
     "fuse",
     "gve",
     "hv_netvsc",
+    "hv_storvsc",
+    "i6300esb",
     "mana",
+    "nvme",
     "overlay",
+    "sd_mod",
     "virtio_blk",
     "virtio_mmio",
     "virtio_net",
     "virtio_pci",
     "virtio_rng",
+    "virtio_scsi",
     "vmxnet3",
+    "wdat_wdt",
+    "xen_blkfront",
     "xen_netfront",
 ];
 

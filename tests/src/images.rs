@@ -50,6 +50,8 @@ fn bare(dir: &Path) -> anyhow::Result<PathBuf> {
     }
     fs::copy("/bin/busybox", root.join("bin/busybox"))
         .context("/bin/busybox, static: scripts/setup installs busybox-static")?;
+    fs::write(root.join("etc/issue"), "an issue\n")?;
+    fs::write(root.join("etc/release"), "a release\n")?;
     for name in ["sh", "cat", "mount", "ls", "stat", "uname"] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name))?;
     }

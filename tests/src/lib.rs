@@ -3,6 +3,7 @@
 
 pub mod awkward;
 pub mod compare;
+pub mod disk;
 pub mod http_faults;
 pub mod images;
 pub mod lab;

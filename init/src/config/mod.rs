@@ -5,10 +5,12 @@
 //! would loosen what the files demand of verification.
 
 mod near;
+mod overlay;
 mod servers;
 mod sources;
 mod variables;
 
+pub(crate) use overlay::{Create, Disk, DiskName, Overlay, Update};
 pub(crate) use servers::{Ca, Servers};
 pub(crate) use sources::Sources;
 pub(crate) use variables::Node;
@@ -52,18 +54,6 @@ pub(crate) enum Verify {
     /// Its root hash is this one.
     Hash(RootHash),
     /// Nothing: an experiment.
-    Off,
-}
-
-/// Where the booted system's writes go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Overlay {
-    /// Memory, at most this much (`size=` of tmpfs).
-    Tmpfs {
-        /// As tmpfs takes it: `50%`, `2G`.
-        size: String,
-    },
-    /// Nowhere: the root is read-only.
     Off,
 }
 
@@ -177,7 +167,7 @@ pub(crate) fn config(sources: &Sources) -> Result<(Config, Vec<String>), ConfigE
         urls,
         verify: verify(sources)?,
         stores: self::urls(sources, "zimg.store")?,
-        overlay: overlay(sources)?,
+        overlay: overlay::overlay(sources)?,
         timeout: timeout(sources)?,
         servers: servers::servers(sources)?,
         report: self::urls(sources, "zimg.report")?.pop(),
@@ -257,29 +247,6 @@ fn hash(words: &[Word]) -> Result<Option<RootHash>, ConfigError> {
 
 fn has(words: &[Word], key: &str) -> bool {
     words.iter().any(|word| word.key == key)
-}
-
-fn overlay(sources: &Sources) -> Result<Overlay, ConfigError> {
-    let value = sources.last("zimg.overlay").unwrap_or("tmpfs");
-    let size = match value {
-        "off" => return Ok(Overlay::Off),
-        "tmpfs" => Some("50%"),
-        other => other.strip_prefix("tmpfs:size=").filter(|size| is_size(size)),
-    };
-    match size {
-        Some(size) => Ok(Overlay::Tmpfs { size: size.to_owned() }),
-        None => Err(ConfigError::Value {
-            key: "zimg.overlay",
-            value: value.to_owned(),
-            expected: "tmpfs, tmpfs:size=SIZE (as 50% or 2G) or off",
-        }),
-    }
-}
-
-/// What tmpfs takes for a size: digits, then nothing or one of `k m g %`.
-fn is_size(text: &str) -> bool {
-    let digits = text.strip_suffix(['k', 'K', 'm', 'M', 'g', 'G', '%']).unwrap_or(text);
-    !digits.is_empty() && digits.len() <= 12 && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn timeout(sources: &Sources) -> Result<Duration, ConfigError> {

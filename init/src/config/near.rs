@@ -4,13 +4,15 @@
 use super::{ConfigError, Sources};
 
 /// Every key this program knows.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 17] = [
     "zimg.url",
     "zimg.hash",
     "zimg.key",
     "zimg.verify",
     "zimg.store",
     "zimg.overlay",
+    "zimg.overlay.create",
+    "zimg.overlay.update",
     "zimg.timeout",
     "zimg.onfail",
     "zimg.log",

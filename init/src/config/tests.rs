@@ -128,9 +128,33 @@ fn overlays() {
     assert_eq!(of("off"), Ok(Overlay::Off));
     assert_eq!(of("tmpfs"), tmpfs("50%"));
     assert_eq!(of("tmpfs:size=2G"), tmpfs("2G"));
-    for bad in ["LABEL=data", "/dev/vda", "tmpfs:size=", "tmpfs:size=1,uid=5", "tmpfs:mode=1", ""] {
+    for bad in ["tmpfs:size=", "tmpfs:size=1,uid=5", "tmpfs:mode=1", "", "vda", "LABEL=", "/dev/"] {
         assert!(matches!(of(bad), Err(ConfigError::Value { key: "zimg.overlay", .. })), "{bad}");
     }
+}
+
+#[test]
+fn overlays_on_disks() {
+    let disk = |text: &str| match good(&format!("zimg.overlay={text}")).map(|c| c.overlay) {
+        Ok(Overlay::Disk(disk)) => disk,
+        other => panic!("{text}: {other:?}"),
+    };
+    for text in ["LABEL=data", "UUID=00-1", "PARTLABEL=a", "PARTUUID=b", "/dev/vda", "/dev/md/0"] {
+        let disk = disk(text);
+        assert_eq!(disk.name.to_string(), text);
+        assert_eq!((disk.create, disk.update), (Create::No, Update::Keep));
+    }
+    // What udev would make of a label is meant; what only udev knows can't be had.
+    assert_eq!(disk("/dev/disk/by-label/data").name, DiskName::Label("data".to_owned()));
+    assert_eq!(disk("\"LABEL=my data\"").name, DiskName::Label("my data".to_owned()));
+    assert!(good("zimg.overlay=/dev/disk/by-id/x").is_err());
+    assert!(good("zimg.overlay=/dev/../etc").is_err());
+
+    assert_eq!(disk("/dev/vda zimg.overlay.create").create, Create::Beside);
+    assert_eq!(disk("/dev/vda zimg.overlay.create=erase").create, Create::Erase);
+    assert_eq!(disk("/dev/vda zimg.overlay.update=fresh").update, Update::Fresh);
+    assert!(good("zimg.overlay=/dev/vda zimg.overlay.create=maybe").is_err());
+    assert!(good("zimg.overlay=/dev/vda zimg.overlay.update=perhaps").is_err());
 }
 
 #[test]

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
-use uevent::{Event, Uevents};
+use uevent::Event;
+pub(crate) use uevent::Uevents;
 
 /// What the root daemon needs from its first step on; mostly built in.
 const FIRST: [&str; 2] = ["fuse", "af_packet"];
@@ -83,6 +84,30 @@ pub(crate) fn start(line: &[Word]) -> io::Result<Option<Hotplug>> {
         let _ = tell.send(Progress::Ended);
     })?;
     Ok(Some(Hotplug { stop, progress }))
+}
+
+/// Sees to it that the kernel knows the file system `kind`: by a module of the initramfs, if it is
+/// not built in; `line` may hold parameters for it.
+pub(crate) fn load_file_system(kind: &str, line: &[Word]) -> io::Result<()> {
+    if knows(kind)? {
+        return Ok(());
+    }
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let dir = Path::new("/lib/modules").join(release);
+    if dir.join("modules.dep").exists() {
+        let loader = Loader::new(Index::read(&dir)?, line);
+        loader.load(&loader.those_here(&[kind]));
+    }
+    if knows(kind)? {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("this kernel has no {kind}, and the initramfs no module of it")))
+}
+
+/// Whether the kernel has the file system `kind` now.
+fn knows(kind: &str) -> io::Result<bool> {
+    let known = fs::read_to_string("/proc/filesystems")?;
+    Ok(known.lines().any(|line| line.split_ascii_whitespace().next_back() == Some(kind)))
 }
 
 /// The kernels that the initramfs holds modules for, but this one: a likely mistake, for the screen.

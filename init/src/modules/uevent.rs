@@ -18,7 +18,7 @@ const MESSAGE_MAX: usize = 8 << 10;
 
 /// What happened.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// A device of this modalias appeared.
     Device(String),
     /// Something that needs no driver.
@@ -30,13 +30,13 @@ pub(super) enum Event {
 }
 
 /// A socket that hears them.
-pub(super) struct Uevents {
+pub(crate) struct Uevents {
     socket: OwnedFd,
 }
 
 impl Uevents {
     /// Begins to listen.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
@@ -55,6 +55,12 @@ impl Uevents {
             Err(rustix::io::Errno::INTR) => Ok(Event::Other),
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Passes over all that has come in.
+    pub(crate) fn skip(&self) -> io::Result<()> {
+        while self.next()? != Event::Nothing {}
+        Ok(())
     }
 }
 

@@ -1,0 +1,89 @@
+//! Disks of machines, as files: made, looked at and checked by e2fsprogs on the host.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::root::run;
+
+/// How large a disk is. Most of it is a hole.
+const SIZE: u64 = 256 << 20;
+
+/// A disk in a file of its own; gone when dropped.
+pub struct Disk {
+    file: tempfile::NamedTempFile,
+}
+
+impl Disk {
+    /// One of zeros.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub fn blank() -> anyhow::Result<Self> {
+        let file = tempfile::NamedTempFile::new()?;
+        file.as_file().set_len(SIZE)?;
+        Ok(Self { file })
+    }
+
+    /// One with an empty ext4 of that label.
+    ///
+    /// # Errors
+    /// When mke2fs fails.
+    pub fn ext4(label: &str) -> anyhow::Result<Self> {
+        let disk = Self::blank()?;
+        run(Command::new("mke2fs")
+            .args(["-q", "-F", "-t", "ext4", "-E", "lazy_itable_init=0", "-L", label])
+            .arg(disk.path()))?;
+        Ok(disk)
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The arguments of qemu that make it a virtio disk.
+    pub fn arguments(&self) -> Vec<String> {
+        let path = self.path();
+        vec!["-drive".to_owned(), format!("file={},if=virtio,format=raw", path.display())]
+    }
+
+    /// Whether its ext4 was left in order: nothing to recover, nothing to mend.
+    ///
+    /// # Errors
+    /// When dumpe2fs can't read it.
+    pub fn is_clean(&self) -> anyhow::Result<bool> {
+        let header = run(Command::new("dumpe2fs").arg("-h").arg(self.path()))?;
+        let header = String::from_utf8_lossy(&header);
+        let line = |name: &str| header.lines().find(|line| line.starts_with(name)).unwrap_or("");
+        let shut = line("Filesystem state:").ends_with(" clean")
+            && !line("Filesystem features:").contains("needs_recovery");
+        Ok(shut && self.is_sound())
+    }
+
+    /// Whether e2fsck finds nothing to mend, without mending anything.
+    pub fn is_sound(&self) -> bool {
+        run(Command::new("e2fsck").arg("-fn").arg(self.path())).is_ok()
+    }
+
+    /// What a file of its ext4 holds, as debugfs reads it: empty where there is no such file.
+    ///
+    /// # Errors
+    /// When debugfs fails.
+    pub fn read(&self, path: &str) -> anyhow::Result<String> {
+        self.debug(&format!("cat \"{path}\""), &[])
+    }
+
+    /// Copies a host's file into its ext4.
+    ///
+    /// # Errors
+    /// When debugfs fails.
+    pub fn write(&self, from: &Path, path: &str) -> anyhow::Result<()> {
+        self.debug(&format!("write \"{}\" \"{path}\"", from.display()), &["-w"]).map(drop)
+    }
+
+    fn debug(&self, request: &str, more: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new("debugfs");
+        let out = run(command.args(more).args(["-R", request]).arg(self.path()))?;
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+}
