@@ -189,11 +189,11 @@ fn once(
     tries: u32,
     start: Instant,
 ) -> Result<Loaded, LoadError> {
-    let bytes =
+    let (bytes, root_hash) =
         fetch(client, location, options).map_err(|error| LoadError::Store { error, tries })?;
     let fetched = Instant::now();
     let place = location.to_string();
-    let (image, layout, root_hash) = open(&bytes, expected, &place)?;
+    let (image, layout) = open(&bytes, root_hash, expected, &place)?;
     Ok(Loaded {
         image,
         root_hash,
@@ -206,15 +206,27 @@ fn once(
     })
 }
 
-/// The bytes of an flist, of which nothing is known yet.
+/// The bytes of an flist, of which nothing is known yet but their hash.
 fn fetch(
     client: &Client,
     location: &Location,
     options: &LoadOptions,
-) -> Result<Vec<u8>, StoreError> {
+) -> Result<(Vec<u8>, RootHash), StoreError> {
     match location {
-        Location::Url(url) => client.get_whole(url, options.max_len, options.deadline),
-        Location::Path(path) => read_file(path, options.max_len),
+        Location::Url(url) => {
+            // Between two packets there is time for it.
+            let mut hasher = blake3::Hasher::new();
+            let mut each = |block: &[u8]| {
+                hasher.update(block);
+            };
+            let bytes = client.get_whole(url, options.max_len, options.deadline, &mut each)?;
+            Ok((bytes, hasher.finalize().into()))
+        }
+        Location::Path(path) => {
+            let bytes = read_file(path, options.max_len)?;
+            let hash = RootHash::of(&bytes);
+            Ok((bytes, hash))
+        }
     }
 }
 
@@ -234,17 +246,17 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-/// Checks the bytes of an flist got from `place`, and then decodes them.
+/// Checks the bytes of an flist got from `place`, whose hash is `got`, and then decodes them.
 ///
 /// # Errors
 /// [`LoadError::WrongHash`] and [`LoadError::Format`].
 fn open(
     bytes: &[u8],
+    got: RootHash,
     expected: Expected,
     place: &str,
-) -> Result<(Image, Layout, RootHash), LoadError> {
+) -> Result<(Image, Layout), LoadError> {
     let format = |error| LoadError::Format { place: place.into(), error };
-    let got = RootHash::of(bytes);
     if let Expected::Hash(want) = expected
         && want != got
     {
@@ -256,8 +268,7 @@ fn open(
         }
         return Err(LoadError::WrongHash { place: place.into(), want, got });
     }
-    let (image, layout) = format::decode_whole(bytes).map_err(format)?;
-    Ok((image, layout, got))
+    format::decode_whole(bytes).map_err(format)
 }
 
 #[cfg(test)]

@@ -13,13 +13,14 @@ use crate::store::{Body, Fault, Stage, StoreError, Unreachable};
 /// Slower than this over a whole stall timeout counts as a stall: bytes a second.
 const TRICKLE: u64 = 512;
 
-/// How much is read at a time where it is not known how much will come.
-const STEP: usize = 1 << 18;
+/// The most that is read at a time where it is not known how much will come.
+const BLOCK: usize = 1 << 16;
 
 pub(super) struct Reader<'a> {
     client: &'a Client,
     place: String,
     reader: BodyReader<'static>,
+    block: Vec<u8>,
     /// Since when, and how many bytes have come since.
     pace: (Instant, u64),
 }
@@ -27,7 +28,13 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(client: &'a Client, place: &str, response: Response<ureq::Body>) -> Self {
         let reader = response.into_body().into_reader();
-        Self { client, place: place.to_owned(), reader, pace: (Instant::now(), 0) }
+        Self {
+            client,
+            place: place.to_owned(),
+            reader,
+            block: Vec::new(),
+            pace: (Instant::now(), 0),
+        }
     }
 
     /// Reads what is there; 0 at the end.
@@ -38,13 +45,13 @@ impl<'a> Reader<'a> {
         Ok(read)
     }
 
-    /// Appends what is there to `bytes`; false at the end.
-    pub(super) fn read_some(&mut self, bytes: &mut Vec<u8>) -> Result<bool, StoreError> {
-        let start = bytes.len();
-        bytes.resize(start + STEP, 0);
-        let read = self.read(bytes.get_mut(start..).unwrap_or_default());
-        bytes.truncate(start + *read.as_ref().unwrap_or(&0));
-        Ok(read? > 0)
+    /// The next bytes; none at the end.
+    pub(super) fn next_block(&mut self) -> Result<&[u8], StoreError> {
+        let mut block = std::mem::take(&mut self.block);
+        block.resize(BLOCK, 0);
+        let read = self.read(&mut block);
+        self.block = block;
+        Ok(self.block.get(..read?).unwrap_or_default())
     }
 
     fn keep_pace(&mut self, read: u64) -> Result<(), StoreError> {

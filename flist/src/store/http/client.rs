@@ -183,7 +183,8 @@ impl Client {
         request.call().map_err(|error| self.explain(error, url, Stage::Answer))
     }
 
-    /// All of a file that is at most `limit` bytes long, if it is there by the deadline.
+    /// All of a file that is at most `limit` bytes long, if it is there by the deadline. `each`
+    /// sees every block as it comes.
     ///
     /// # Errors
     /// [`StoreError`] when it is longer, or can't be had.
@@ -192,6 +193,7 @@ impl Client {
         url: &str,
         limit: u64,
         deadline: Option<Instant>,
+        each: &mut dyn FnMut(&[u8]),
     ) -> Result<Vec<u8>, StoreError> {
         let response = self.get(url, None, deadline)?;
         let fault = |fault| StoreError::Protocol { place: url.into(), fault };
@@ -204,10 +206,16 @@ impl Client {
         }
         let mut bytes = Vec::new();
         let mut body = super::body::Reader::new(self, url, response);
-        while body.read_some(&mut bytes)? {
-            if bytes.len() as u64 > limit {
+        loop {
+            let block = body.next_block()?;
+            if block.is_empty() {
+                break;
+            }
+            if (bytes.len() + block.len()) as u64 > limit {
                 return Err(fault(Fault::TooLong { limit }));
             }
+            each(block);
+            bytes.extend_from_slice(block);
         }
         match announced {
             Some(want) if want != bytes.len() as u64 => {

@@ -43,14 +43,19 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let ours = Machine::new(&kernel, &built("initramfs.img")?, arguments);
     let (mut flist_times, mut local_times) = (Times::new(), Times::new());
     let (mut handed, mut waited) = (Times::new(), Times::new());
-    let (mut requests, mut bytes, mut resident) = (0, 0, 0);
+    let (mut requests, mut bytes, mut cached, mut resident) = (0, 0, 0, 0);
     for _ in 0..bench.runs {
         let before = server.served()?;
-        let (boot, vm) = boot(ours.start()?)?;
+        let mut vm = ours.start()?;
+        vm.wait_for("Multi-User System", LIMIT)?;
         let after = server.served()?;
+        // The prompt again, as it may have come before.
+        vm.send("\n")?;
+        let (boot, vm) = boot(vm)?;
         power_off(vm)?;
         requests = requests.max(after.0 - before.0);
         bytes = bytes.max(after.1 - before.1);
+        cached = cached.max(server.served()?.1 - before.1);
         resident = resident.max(boot.resident);
         flist_times.push(boot.multi_user);
         let summary = boot.console.split("zimg: boot: ").nth(1).context("PID 1 said nothing")?;
@@ -83,10 +88,10 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     );
     report.fact("requests for that", requests.to_string());
     report.promise(
-        &format!("root daemon, resident at multi-user, its cache of {} aside", megabytes(bytes)),
-        megabytes(resident.saturating_sub(bytes)),
+        &format!("root daemon, resident after a log-in, its cache of {} aside", megabytes(cached)),
+        megabytes(resident.saturating_sub(cached)),
         "under 32 MB",
-        (1..32_000_000 + bytes).contains(&resident),
+        (1..32_000_000 + cached).contains(&resident),
     );
     Ok(())
 }
