@@ -38,7 +38,7 @@ const SEEK_HOLE: i32 = 4;
 /// What makes the kernel ask less. Each is used if it has it. Every listing brings attributes, not
 /// only those the kernel expects to need them (`READDIRPLUS_AUTO`): a walk that stats takes two
 /// thirds of the time, one that does not takes no longer.
-const WANTED: [InitFlags; 7] = [
+const WANTED: [InitFlags; 6] = [
     InitFlags::FUSE_ASYNC_READ,
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_CACHE_SYMLINKS,
