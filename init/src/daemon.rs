@@ -6,6 +6,7 @@
 use crate::clock::Keeper;
 use crate::config::{self, Config, Sources};
 use crate::failure::{Failure, OrFail, Stage, chain};
+use crate::kept::{Kept, RESOLV_CONF};
 use crate::net::{self, NetConfig, NetError, Up};
 use crate::wire::Message;
 use crate::{handover, image, kmsg, node, overlay, sys};
@@ -21,9 +22,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The initramfs' own: what this process resolves names by, before and after the switch.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
-
 /// The role: returns only once the root is gone, or to end a boot that failed.
 pub(crate) fn run() -> ExitCode {
     let mut pid_1 = match prepare() {
@@ -33,8 +31,8 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (mounted, up) = match serve(&mut pid_1) {
-        Ok(serving) => serving,
+    let mounted = match serve(&mut pid_1) {
+        Ok(mounted) => mounted,
         Err(failure) => {
             if let Err(e) = Message::Failed(failure).send(&mut pid_1) {
                 log::error!("PID 1 does not listen: {e}");
@@ -44,7 +42,7 @@ pub(crate) fn run() -> ExitCode {
     };
     // PID 1 becomes another program and listens no more.
     drop(pid_1);
-    live(mounted, up)
+    live(mounted)
 }
 
 /// Makes the process one that nothing on the booted system ends by chance. Returns the pipe to
@@ -80,7 +78,7 @@ fn spare() {
 }
 
 /// Network, image, mount. All that may fail fails here, where PID 1 can still tell.
-fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
+fn serve(pid_1: &mut File) -> Result<Mounted, Failure> {
     let sources = crate::read_sources()?;
     let (config, _told_by_pid_1) = config::config(&sources)?;
     kmsg::set_debug(config.debug);
@@ -97,7 +95,8 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
         stages.waited("DHCP", up.address_wait)?;
     }
     stages.done("network up")?;
-    let with_address = |failure| with_address(failure, &up, &keeper);
+    let kept = Kept::begin(up.clone());
+    let with_address = |failure| with_address(failure, &kept.up(), &keeper);
     let config = config.for_node(&node::node(&up)).map_err(|e| with_address(e.into()))?;
     if let Some(url) = &config.report {
         stages.send(&Message::Report(url.clone()))?;
@@ -114,10 +113,10 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Up), Failure> {
 
     keeper.retire();
     lock_memory();
-    let mut files = handover::files(&up, std::process::id());
+    let mut files = handover::files(&kept.up(), std::process::id());
     files.push(given);
     stages.send(&Message::Ready(files))?;
-    Ok((mounted, up))
+    Ok(mounted)
 }
 
 /// Those that the command line names, or else those of the lease.
@@ -129,11 +128,8 @@ fn tell_time_servers(keeper: &Arc<Keeper>, config: &Config, up: &Up, client: &Cl
     keeper.network_is_up(servers, !asked.is_empty(), client, url);
 }
 
-/// The rest of the node's life: keeps the lease until the root is gone.
-fn live(mounted: Mounted, up: Up) -> ExitCode {
-    if let Err(e) = thread::Builder::new().name("lease".to_owned()).spawn(|| keep_lease(up)) {
-        log::error!("the lease is not renewed: {e}");
-    }
+/// The rest of the node's life, until the root is gone.
+fn live(mounted: Mounted) -> ExitCode {
     match mounted.wait() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -143,30 +139,15 @@ fn live(mounted: Mounted, up: Up) -> ExitCode {
     }
 }
 
-fn keep_lease(up: Up) {
-    let changed = &mut |up: &Up| {
-        log::info!("the lease changed: {}", address(up));
-        if let Err(e) = fs::write(RESOLV_CONF, net::resolv_conf(up)) {
-            log::warn!("{RESOLV_CONF}: {e}");
-        }
-    };
-    net::keep(up, &|line| log::info!("{line}"), changed);
-}
-
 /// `failure` with what is known of the network before all that was tried on it.
 fn with_address(mut failure: Failure, up: &Up, keeper: &Keeper) -> Failure {
     let tried = std::mem::take(&mut failure.facts);
     let mut failure = failure
-        .fact("address", address(up))
+        .fact("address", up)
         .fact("gateway", list(up.gateway.as_slice()))
         .fact("DNS", list(&up.dns));
     failure.facts.extend(tried);
     keeper.notes().iter().fold(failure, |failure, note| failure.fact("clock", note))
-}
-
-fn address(up: &Up) -> String {
-    let addresses = up.addresses.iter().map(|address| format!("{}/{}", address.ip, address.prefix));
-    format!("{} on {} {}", addresses.collect::<Vec<_>>().join(" "), up.interface, up.how())
 }
 
 fn list(ips: &[IpAddr]) -> String {
@@ -238,7 +219,7 @@ fn network_failure(error: &NetError) -> Failure {
             "see that a DHCP server serves this network, or give a static ip= on the kernel command line"
         }
         NetError::Conflict { .. } => "give each machine an address of its own",
-        NetError::Kernel { .. } => "see that the kernel has IPv4 and packet sockets",
+        NetError::Kernel { .. } => "see that the kernel has IPv4 or IPv6, and packet sockets",
     };
     let mut failure = Failure::new(Stage::Network, chain(error), fix);
     failure.nics = error.nics().iter().map(ToString::to_string).collect();

@@ -67,6 +67,11 @@ fn networkd(up: &Up) -> String {
         "# The root file system comes over this interface: its address is kept by zimg.\n\
          [Match]\n{matching}\n\n[Network]\nDHCP=no\nKeepConfiguration=yes\n"
     );
+    if up.six.is_some() {
+        // Routers are heard already. (The link's own address is left to be the default, as the
+        // kernel makes it: without it networkd would take away what there is.)
+        text += "IPv6AcceptRA=no\n";
+    }
     up.dns.iter().for_each(|server| text += &format!("DNS={server}\n"));
     if !up.search.is_empty() {
         text += &format!("Domains={}\n", up.search.join(" "));
@@ -96,9 +101,24 @@ fn klibc(up: &Up) -> String {
         }
         set("IPV4NETMASK", mask.to_string());
     }
-    set("IPV4GATEWAY", up.gateway.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string()));
-    for (at, server) in up.dns.iter().take(2).enumerate() {
+    let gateway = |is_family: fn(&IpAddr) -> bool| {
+        let defaults = up.routes.iter().filter(|route| route.is_default());
+        defaults.filter_map(|route| route.gateway).find(is_family)
+    };
+    let ipv4 = gateway(IpAddr::is_ipv4).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    set("IPV4GATEWAY", ipv4.to_string());
+    let servers = |is_family: fn(&&IpAddr) -> bool| up.dns.iter().filter(is_family).take(2);
+    for (at, server) in servers(|ip| ip.is_ipv4()).enumerate() {
         set(&format!("IPV4DNS{at}"), server.to_string());
+    }
+    if let Some(address) = up.addresses.iter().find(|address| address.ip.is_ipv6()) {
+        set("IPV6PROTO", "none".to_owned());
+        set("IPV6ADDR", address.ip.to_string());
+        set("IPV6NETMASK", address.prefix.to_string());
+        set("IPV6GATEWAY", gateway(IpAddr::is_ipv6).map_or_else(String::new, |ip| ip.to_string()));
+        for (at, server) in servers(|ip| ip.is_ipv6()).enumerate() {
+            set(&format!("IPV6DNS{at}"), server.to_string());
+        }
     }
     set("HOSTNAME", up.hostname.clone().unwrap_or_default());
     set("DNSDOMAIN", up.search.first().cloned().unwrap_or_default());

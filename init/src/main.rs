@@ -14,6 +14,7 @@ mod fail;
 mod failure;
 mod handover;
 mod image;
+mod kept;
 mod kmsg;
 mod marks;
 mod modules;

@@ -22,8 +22,10 @@ pub struct Machine {
     /// Further arguments for qemu.
     pub args: Vec<String>,
     /// Whether it has a network card, on qemu's user network: DHCP at 10.0.2.2, which is also
-    /// the host's loopback address.
+    /// the host's loopback address; so is fec0::2, the router of IPv6.
     pub network: bool,
+    /// Further options of that network, each after a comma.
+    pub network_options: String,
 }
 
 impl Machine {
@@ -36,6 +38,7 @@ impl Machine {
             memory: 1024,
             args: Vec::new(),
             network: true,
+            network_options: String::new(),
         }
     }
 
@@ -47,7 +50,7 @@ impl Machine {
             .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-no-reboot"])
             .args(["-display", "none", "-nodefaults", "-m", &self.memory.to_string()])
             .args(["-serial", "mon:stdio", "-device", "virtio-rng-pci"])
-            .args(["-netdev", "user,id=net0"])
+            .args(["-netdev", &format!("user,id=net0{}", self.network_options)])
             .arg("-kernel")
             .arg(&self.kernel)
             .arg("-initrd")

@@ -1,5 +1,5 @@
 use super::*;
-use crate::net::{Address, IfName, Mac, Method, Said};
+use crate::net::{Address, IfName, Mac, Method, Route, Said, Six};
 use std::time::{Duration, Instant};
 
 fn given(path: &str, text: &str) -> GivenFile {
@@ -77,7 +77,7 @@ fn up() -> Up {
         speed: None,
         addresses: vec![Address { ip: [10, 0, 2, 15].into(), prefix: 24 }],
         gateway: Some([10, 0, 2, 2].into()),
-        routes: Vec::new(),
+        routes: vec![Route::default_via([10, 0, 2, 2].into())],
         dns: vec![[10, 0, 2, 3].into()],
         search: vec!["example.org".to_owned()],
         hostname: Some("node'1".to_owned()),
@@ -125,6 +125,25 @@ fn klibc_and_cloud_init_read_the_address() {
          IPV4NETMASK='255.255.255.0'\nIPV4GATEWAY='10.0.2.2'\nIPV4DNS0='10.0.2.3'\n\
          HOSTNAME='node1'\nDNSDOMAIN='example.org'\n"
     );
+}
+
+#[test]
+fn both_families_are_handed_over() {
+    let six = Six::new(up().mac, true, None);
+    let address = Address { ip: "2001:db8::9".parse().unwrap(), prefix: 64 };
+    let mut both = Up { six: Some(six), ..up() };
+    both.addresses.push(address);
+    both.routes.push(Route::default_via("fe80::1".parse().unwrap()));
+    both.dns.push("2001:db8::53".parse().unwrap());
+    let text = text_of(&both, "/run/systemd/network/05-zimg-eth0.network");
+    assert!(text.contains("\nIPv6AcceptRA=no\nDNS=10.0.2.3\nDNS=2001:db8::53\n"), "{text}");
+    let text = text_of(&both, "/run/net-eth0.conf");
+    assert!(text.contains("\nIPV4GATEWAY='10.0.2.2'\nIPV4DNS0='10.0.2.3'\n"), "{text}");
+    let six = "\nIPV6PROTO='none'\nIPV6ADDR='2001:db8::9'\nIPV6NETMASK='64'\n\
+               IPV6GATEWAY='fe80::1'\nIPV6DNS0='2001:db8::53'\n";
+    assert!(text.contains(six), "{text}");
+    let text = text_of(&both, RESOLV_CONF);
+    assert!(text.ends_with("nameserver 10.0.2.3\nnameserver 2001:db8::53\n"), "{text}");
 }
 
 #[test]

@@ -32,6 +32,16 @@ impl fmt::Display for How {
     }
 }
 
+/// Its addresses, and how they were come by.
+impl fmt::Display for Up {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for address in &self.addresses {
+            write!(f, "{}/{} ", address.ip, address.prefix)?;
+        }
+        write!(f, "on {} {}", self.interface, self.how())
+    }
+}
+
 impl Up {
     /// This with all that `lease` says in the place of what an earlier one said; the command
     /// line's word stands.
