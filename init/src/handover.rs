@@ -44,13 +44,9 @@ pub(crate) fn files(up: &Up, pid: u32) -> Vec<GivenFile> {
     files.extend(ifupdown::files(up));
     if !up.dns.is_empty() {
         files.push(file(RESOLV_CONF.to_owned(), net::resolv_conf(up)));
+        files.push(file("/run/systemd/resolved.conf.d/05-zimg.conf".to_owned(), resolved(up)));
     }
     files
-}
-
-/// A file is a program if it begins as one.
-fn is_program(text: &str) -> bool {
-    text.starts_with("#!")
 }
 
 fn file(path: String, text: String) -> GivenFile {
@@ -77,6 +73,13 @@ fn networkd(up: &Up) -> String {
         text += &format!("Domains={}\n", up.search.join(" "));
     }
     text
+}
+
+/// systemd-resolved asks these where no network manager names servers for the interface: none does
+/// that was told to leave it alone, nor one that does not run (rescue mode).
+fn resolved(up: &Up) -> String {
+    let dns: Vec<String> = up.dns.iter().map(ToString::to_string).collect();
+    format!("[Resolve]\nDNS={}\nDomains={}\n", dns.join(" "), up.search.join(" "))
 }
 
 fn network_manager(up: &Up) -> String {
@@ -181,8 +184,7 @@ fn write_with_parents(path: &Path, text: &str) -> io::Result<()> {
 
 fn put(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)?;
-    let mode = if is_program(text) { 0o755 } else { 0o644 };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }
 
 /// Where `path` of `root` points, if it is a link into `/run` (systemd-resolved's way).

@@ -1,53 +1,78 @@
 //! Debian's ifupdown: it must find the interface up, and must not take it down.
 //!
 //! Its configuration knows the interface by the name that udev gives it once the system runs, which
-//! may be another than the kernel's. So udev is asked to note that name too, before ifupdown begins.
-//! The state noted, `zimg`, is no interface that ifupdown could have a definition of: so ifup finds
-//! the interface configured, and ifdown finds nothing to do.
+//! may be another than the kernel's. So udev is asked to tell that name too, before ifupdown begins.
+//! Whatever else is said of a name, it stands for an interface that nothing is done for: ifup finds
+//! it configured, ifdown refuses, and after an ifdown that was forced ifup runs no DHCP client.
 
 use super::file;
 use crate::net::Up;
 use crate::wire::GivenFile;
 
-/// The program that notes names.
+/// What notes the names.
 const NOTE: &str = "/run/zimg/note-interface";
+
+/// What ifupdown has done, one line an interface; the same is in one file an interface.
+const STATE: &str = "/run/network/ifstate";
+
+/// What ifupdown is to do.
+const CONFIG: &str = "/etc/network/interfaces.d/zimg";
 
 /// The files that ifupdown and udev read.
 pub(super) fn files(up: &Up) -> [GivenFile; 5] {
     let name = up.interface.to_string();
     [
-        file("/run/network/ifstate".to_owned(), format!("{name}=zimg\n")),
-        file(format!("/run/network/ifstate.{name}"), "zimg\n".to_owned()),
-        file("/etc/network/interfaces.d/zimg".to_owned(), format!("no-auto-down {name}\n")),
+        file(STATE.to_owned(), format!("{name}=zimg-{name}\n")),
+        file(format!("{STATE}.{name}"), format!("zimg-{name}\n")),
+        file(CONFIG.to_owned(), config(&name)),
         file("/run/udev/rules.d/79-zimg.rules".to_owned(), udev_rule(&name, &up.mac.to_string())),
-        file(NOTE.to_owned(), NOTE_SCRIPT.to_owned()),
+        file(NOTE.to_owned(), note_script()),
     ]
 }
 
-/// 75-net-description.rules has told the names by then, 80-net-setup-link.rules chooses one.
+/// `name` becomes `zimg-NAME` by the line that grep finds it in, however else it is configured.
+fn config(name: &str) -> String {
+    format!(
+        "no-auto-down {name}\n\
+         mapping {name}\n\
+         \tscript /bin/grep\n\
+         \tmap zimg-{name}\n\
+         iface zimg-{name} inet manual\n\
+         \tdown echo \"{name} stays up: the root file system comes over it\" >&2; false\n"
+    )
+}
+
+/// 75-net-description.rules has told the names by then, 80-net-setup-link.rules chooses one. Systems
+/// forbid to execute what lies in /run: a shell reads it.
 fn udev_rule(name: &str, mac: &str) -> String {
     format!(
         "# The root file system comes over this interface.\n\
          ACTION==\"add\", SUBSYSTEM==\"net\", KERNEL==\"{name}\", ATTR{{address}}==\"{mac}\", \
-         RUN+=\"{NOTE} $env{{ID_NET_NAME_ONBOARD}} $env{{ID_NET_NAME_SLOT}} \
+         RUN+=\"/bin/sh {NOTE} $env{{ID_NET_NAME_ONBOARD}} $env{{ID_NET_NAME_SLOT}} \
          $env{{ID_NET_NAME_PATH}} $env{{ID_NET_NAME_MAC}}\"\n"
     )
 }
 
-const NOTE_SCRIPT: &str = "#!/bin/sh\n\
-# udev tells the names that the root's interface may get; ifupdown then takes it for up.\n\
-for name; do\n\
-    [ -s \"/run/network/ifstate.$name\" ] && continue\n\
-    echo zimg >\"/run/network/ifstate.$name\"\n\
-    echo \"$name=zimg\" >>/run/network/ifstate\n\
-    [ -e /etc/network/interfaces.d/zimg ] &&\n\
-        echo \"no-auto-down $name\" >>/etc/network/interfaces.d/zimg\n\
-done\n\
-:\n";
+fn note_script() -> String {
+    let config = config("$name");
+    format!(
+        "# udev tells the names that the root's interface may get; ifupdown then takes it for up.\n\
+         for name; do\n\
+         [ -s \"{STATE}.$name\" ] && continue\n\
+         echo \"zimg-$name\" >\"{STATE}.$name\"\n\
+         echo \"$name=zimg-$name\" >>{STATE}\n\
+         [ -e {CONFIG} ] && cat >>{CONFIG} <<END\n\
+         {config}END\n\
+         done\n\
+         :\n"
+    )
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::process::Command;
 
     #[test]
     fn the_rule_is_one_line_of_udevs_grammar() {
@@ -56,7 +81,7 @@ mod tests {
         assert_eq!(
             lines[1],
             "ACTION==\"add\", SUBSYSTEM==\"net\", KERNEL==\"eth0\", \
-             ATTR{address}==\"52:54:00:12:34:56\", RUN+=\"/run/zimg/note-interface \
+             ATTR{address}==\"52:54:00:12:34:56\", RUN+=\"/bin/sh /run/zimg/note-interface \
              $env{ID_NET_NAME_ONBOARD} $env{ID_NET_NAME_SLOT} $env{ID_NET_NAME_PATH} \
              $env{ID_NET_NAME_MAC}\""
         );
@@ -64,7 +89,21 @@ mod tests {
     }
 
     #[test]
-    fn the_note_is_a_program() {
-        assert!(super::super::is_program(NOTE_SCRIPT));
+    fn each_name_is_noted_once_and_as_the_first_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        fs::write(at("state"), "eth0=zimg-eth0\n").unwrap();
+        fs::write(at("config"), config("eth0")).unwrap();
+        let script = note_script()
+            .replace(STATE, at("state").to_str().unwrap())
+            .replace(CONFIG, at("config").to_str().unwrap());
+        fs::write(at("note"), script).unwrap();
+        let status =
+            Command::new("/bin/sh").arg(at("note")).args(["ens3", "enp0s3", "ens3"]).status();
+        assert!(status.unwrap().success());
+        let text = |path: &str| fs::read_to_string(at(path)).unwrap();
+        assert_eq!(text("state"), "eth0=zimg-eth0\nens3=zimg-ens3\nenp0s3=zimg-enp0s3\n");
+        assert_eq!(text("state.ens3"), "zimg-ens3\n");
+        assert_eq!(text("config"), ["eth0", "ens3", "enp0s3"].map(config).concat());
     }
 }

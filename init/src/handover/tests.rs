@@ -112,6 +112,12 @@ fn networkd_keeps_the_address() {
 }
 
 #[test]
+fn resolved_has_servers_without_a_network_manager() {
+    let text = text_of(&up(), "/run/systemd/resolved.conf.d/05-zimg.conf");
+    assert_eq!(text, "[Resolve]\nDNS=10.0.2.3\nDomains=example.org\n");
+}
+
+#[test]
 fn network_manager_does_not_manage_it() {
     let text = text_of(&up(), "/run/NetworkManager/conf.d/05-zimg.conf");
     assert!(text.contains("unmanaged-devices+=mac:52:54:00:12:34:56\n"), "{text}");
