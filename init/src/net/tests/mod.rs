@@ -8,4 +8,5 @@ mod links;
 mod manual;
 mod rogue;
 mod six;
+mod six_kept;
 mod world;
