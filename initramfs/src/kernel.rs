@@ -24,6 +24,7 @@ pub const VM_MODULES: &[&str] = &[
     "hv_netvsc",
     "hv_storvsc",
     "i6300esb",
+    "ipv6",
     "mana",
     "nvme",
     "overlay",

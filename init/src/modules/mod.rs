@@ -23,7 +23,7 @@ use uevent::Event;
 pub(crate) use uevent::Uevents;
 
 /// What the root daemon needs from its first step on; mostly built in.
-const FIRST: [&str; 2] = ["fuse", "af_packet"];
+const FIRST: [&str; 3] = ["fuse", "af_packet", "ipv6"];
 
 /// What is needed only once the image is mounted.
 const LATER: [&str; 1] = ["overlay"];

@@ -1,6 +1,8 @@
 //! A station of IPv6: asks routers and DHCPv6 servers on one link, hears what they say for as long
 //! as the node lives, and looks for holders of each address before it is taken.
 
+mod servers;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -13,8 +15,7 @@ use super::kernel::KernelWay;
 use super::ndp::{self, Advert};
 use super::{Fixed, Six};
 use crate::net::acquire::Event;
-use crate::net::dhcp6::client::{BOOT_WAIT, Client, Outcome, Phase};
-use crate::net::dhcp6::lease::Lease;
+use crate::net::dhcp6::client::{BOOT_WAIT, Client, Phase};
 use crate::net::dhcp6::packet::Reply;
 use crate::net::link::{IfName, Mac};
 use crate::net::netlink::Netlink;
@@ -273,33 +274,6 @@ impl Station {
         }
     }
 
-    fn new_client(&self, wants_address: bool, now: Instant) -> Client {
-        let client = Client::new(self.mac, wants_address, self.seed, now);
-        if self.is_booting { client } else { client.keeping(None, now) }
-    }
-
-    fn hear_server(
-        &mut self,
-        source: Ipv6Addr,
-        reply: &Reply,
-        now: Instant,
-        tell: &mut dyn FnMut(Event),
-    ) {
-        let Some(client) = &mut self.client else { return };
-        match client.receive(now, reply) {
-            Outcome::Ignored(why) => tell(Event::Useless(source.into(), why)),
-            Outcome::Refused(why) => tell(Event::Refusal(source.into(), why)),
-            Outcome::Offered(lease) => {
-                if let Some(address) = lease.address {
-                    tell(Event::Offer(source.into(), address.into()));
-                    // While the server makes up its mind: so it costs no time.
-                    self.look_for(address, now, tell);
-                }
-            }
-            Outcome::Granted(lease) => self.six.lease = Some(lease),
-        }
-    }
-
     /// Asks the link for holders of addresses that are not known to be free; gives the conflict
     /// that can't be got over.
     fn look_for_holders(
@@ -334,26 +308,6 @@ impl Station {
         }
     }
 
-    /// Leaves `address` to its holder.
-    fn give_up(
-        &mut self,
-        address: Ipv6Addr,
-        holder: Mac,
-        now: Instant,
-        tell: &mut dyn FnMut(Event),
-    ) -> Result<(), Errno> {
-        let is_leased = |lease: &Lease| lease.address == Some(address);
-        match (&mut self.client, self.six.lease.take_if(|lease| is_leased(lease))) {
-            (Some(client), Some(lease)) => {
-                let message = client.decline(now, &lease);
-                self.send_to_servers(&message)?;
-            }
-            _ => self.six.give_up(address),
-        }
-        tell(Event::Declined(address.into(), holder));
-        Ok(())
-    }
-
     /// Asks for routers, where that is due.
     fn solicit(&mut self, now: Instant) -> Result<(), Errno> {
         if self.solicit_due.is_none_or(|due| now < due) {
@@ -367,28 +321,6 @@ impl Station {
         let goes_on = self.is_booting || self.solicited < SOLICITATIONS;
         self.solicit_due = goes_on.then_some(now + wait);
         Ok(())
-    }
-
-    /// Asks DHCPv6 servers, where that is due.
-    fn ask(&mut self, now: Instant) -> Result<(), Errno> {
-        if self.client.is_none() && self.either_due().is_some_and(|due| due <= now) {
-            self.client = Some(self.new_client(true, now));
-        }
-        match self.client.as_mut().and_then(|client| client.message(now)) {
-            Some(message) => self.send_to_servers(&message),
-            None => Ok(()),
-        }
-    }
-
-    /// When DHCPv6 is tried where routers' word came to nothing.
-    fn either_due(&self) -> Option<Instant> {
-        let is_waiting = self.method == Method::Either6 && self.client.is_none();
-        (is_waiting && self.holders.free().is_empty()).then_some(self.began + EITHER_PATIENCE)
-    }
-
-    fn send_to_servers(&self, message: &[u8]) -> Result<(), Errno> {
-        let datagram = frame::dhcp(self.six.link_local, SERVERS, message);
-        self.socket.send(frame::group_mac(SERVERS), &datagram)
     }
 
     fn asks_routers(&self) -> bool {
