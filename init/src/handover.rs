@@ -6,7 +6,7 @@
 mod ifupdown;
 
 use crate::failure::{Failure, OrFail, Stage};
-use crate::net::{self, Up};
+use crate::net::{self, IfName, Link, Mac, Up};
 use crate::wire::GivenFile;
 use flist::id::RootHash;
 use std::fs;
@@ -41,6 +41,9 @@ pub(crate) fn files(up: &Up, pid: u32) -> Vec<GivenFile> {
         file(format!("/run/net-{name}.conf"), klibc(up)),
         file("/run/sendsigs.omit.d/zimg".to_owned(), format!("{pid}\n")),
     ];
+    files.extend(up.beneath.iter().map(|link| {
+        file(format!("/run/systemd/network/05-zimg-{}.network", link.name), unmanaged(link))
+    }));
     files.extend(ifupdown::files(up));
     if !up.dns.is_empty() {
         files.push(file(RESOLV_CONF.to_owned(), net::resolv_conf(up)));
@@ -55,10 +58,7 @@ fn file(path: String, text: String) -> GivenFile {
 
 /// networkd keeps foreign addresses only for roots it knows to be on the network; a FUSE is not.
 fn networkd(up: &Up) -> String {
-    let matching = match up.permanent_mac {
-        Some(mac) => format!("PermanentMACAddress={mac}"),
-        None => format!("MACAddress={}", up.mac),
-    };
+    let matching = networkd_match(up.own_name(), up.permanent_mac, Some(up.mac));
     let mut text = format!(
         "# The root file system comes over this interface: its address is kept by zimg.\n\
          [Match]\n{matching}\n\n[Network]\nDHCP=no\nKeepConfiguration=yes\n"
@@ -82,11 +82,41 @@ fn resolved(up: &Up) -> String {
     format!("[Resolve]\nDNS={}\nDomains={}\n", dns.join(" "), up.search.join(" "))
 }
 
+/// A bond's member or a VLAN's parent: networkd would take it out of its bond, or give it an address.
+fn unmanaged(link: &Link) -> String {
+    let name = link.lies_on_others().then_some(&link.name);
+    let matching = networkd_match(name, link.permanent_mac, link.mac);
+    format!(
+        "# The root file system comes over this interface: it is kept by zimg.\n\
+         [Match]\n{matching}\n\n[Link]\nUnmanaged=yes\n"
+    )
+}
+
+/// Hardware is known by its address, as udev may name it anew. The address of a bond or a VLAN is
+/// its member's or parent's too; but its name stays.
+fn networkd_match(own_name: Option<&IfName>, permanent: Option<Mac>, mac: Option<Mac>) -> String {
+    match (own_name, permanent, mac) {
+        (Some(name), ..) => format!("Name={name}"),
+        (None, Some(mac), _) => format!("PermanentMACAddress={mac}"),
+        (None, None, Some(mac)) => format!("MACAddress={mac}"),
+        (None, None, None) => "Name=".to_owned(),
+    }
+}
+
 fn network_manager(up: &Up) -> String {
-    let mac = up.mac;
+    let device = |own_name: Option<&IfName>, mac: Option<Mac>| match (own_name, mac) {
+        (Some(name), _) => Some(format!("interface-name:{name}")),
+        (None, mac) => mac.map(|mac| format!("mac:{mac}")),
+    };
+    let beneath = up.beneath.iter().filter_map(|link| {
+        device(link.lies_on_others().then_some(&link.name), link.permanent_mac.or(link.mac))
+    });
+    let own = device(up.own_name(), up.permanent_mac.or(Some(up.mac)));
+    let devices = own.into_iter().chain(beneath).collect::<Vec<_>>().join(";");
     format!(
         "# The root file system comes over this interface: its address is kept by zimg.\n\
-         [keyfile]\nunmanaged-devices+=mac:{mac}\n\n[device-zimg]\nmatch-device=mac:{mac}\nmanaged=0\n"
+         [keyfile]\nunmanaged-devices+={devices}\n\n\
+         [device-zimg]\nmatch-device={devices}\nmanaged=0\n"
     )
 }
 

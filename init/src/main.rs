@@ -92,7 +92,7 @@ fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
     let sources = asked.sources.insert(read_sources()?);
     let config = check(sources)?;
     let deadline = Instant::now() + config.timeout;
-    let hotplug = modules::start(&sources.line).or_fail(
+    let hotplug = modules::start(sources).or_fail(
         Stage::Modules,
         "load the modules for this machine",
         "build the initramfs anew, from the kernel that is booted",

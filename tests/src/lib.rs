@@ -11,4 +11,5 @@ pub mod mount;
 pub mod out;
 pub mod root;
 pub mod scratch;
+pub mod switch;
 pub mod vm;

@@ -25,15 +25,11 @@ const KNOWN: [&str; 17] = [
 ];
 
 /// What this version does nothing about, and what there is instead. The network's are dracut's.
-const UNSUPPORTED: [(&str, &str); 8] = [
+const UNSUPPORTED: [(&str, &str); 4] = [
     ("zimg.cache", "chunks are kept in memory"),
     ("zimg.prefetch", "contents come as they are read"),
-    ("bond", "one plain interface carries the node"),
-    ("bridge", "one plain interface carries the node"),
-    ("team", "one plain interface carries the node"),
-    ("vlan", "one plain interface carries the node"),
-    ("ifname", "interfaces have the kernel's names"),
-    ("rd.route", "routes come from ip= or DHCP"),
+    ("bridge", "an interface, a bond or a VLAN carries the node"),
+    ("team", "bond= makes a bond of several interfaces"),
 ];
 
 /// Those no misspelling may stand for, and how many slips of the finger are still close.

@@ -6,7 +6,7 @@
 //! it configured, ifdown refuses, and after an ifdown that was forced ifup runs no DHCP client.
 
 use super::file;
-use crate::net::Up;
+use crate::net::{Mac, Up};
 use crate::wire::GivenFile;
 
 /// What notes the names.
@@ -19,15 +19,23 @@ const STATE: &str = "/run/network/ifstate";
 const CONFIG: &str = "/etc/network/interfaces.d/zimg";
 
 /// The files that ifupdown and udev read.
-pub(super) fn files(up: &Up) -> [GivenFile; 5] {
-    let name = up.interface.to_string();
-    [
-        file(STATE.to_owned(), format!("{name}=zimg-{name}\n")),
-        file(format!("{STATE}.{name}"), format!("zimg-{name}\n")),
-        file(CONFIG.to_owned(), config(&name)),
-        file("/run/udev/rules.d/79-zimg.rules".to_owned(), udev_rule(&name, &up.mac.to_string())),
+pub(super) fn files(up: &Up) -> Vec<GivenFile> {
+    let own = std::iter::once((up.interface.to_string(), Some(up.mac)));
+    let beneath = up.beneath.iter().map(|link| (link.name.to_string(), link.mac));
+    let links: Vec<(String, Option<Mac>)> = own.chain(beneath).collect();
+    let each = |line: &dyn Fn(&str) -> String| -> String {
+        links.iter().map(|(name, _)| line(name)).collect()
+    };
+    let rules = links.iter().filter_map(|(name, mac)| Some(udev_rule(name, &(*mac)?.to_string())));
+    let mut files = vec![
+        file(STATE.to_owned(), each(&|name| format!("{name}=zimg-{name}\n"))),
+        file(CONFIG.to_owned(), each(&config)),
+        file("/run/udev/rules.d/79-zimg.rules".to_owned(), rules.collect()),
         file(NOTE.to_owned(), note_script()),
-    ]
+    ];
+    let state = |(name, _): &(String, _)| file(format!("{STATE}.{name}"), format!("zimg-{name}\n"));
+    files.extend(links.iter().map(state));
+    files
 }
 
 /// `name` becomes `zimg-NAME` by the line that grep finds it in, however else it is configured.

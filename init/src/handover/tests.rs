@@ -75,6 +75,8 @@ fn up() -> Up {
         permanent_mac: Some(mac),
         driver: Some("virtio_net".to_owned()),
         speed: None,
+        beneath: Vec::new(),
+        preferred: None,
         addresses: vec![Address { ip: [10, 0, 2, 15].into(), prefix: 24 }],
         gateway: Some([10, 0, 2, 2].into()),
         routes: vec![Route::default_via([10, 0, 2, 2].into())],
@@ -106,8 +108,8 @@ fn networkd_keeps_the_address() {
          [Match]\nPermanentMACAddress=52:54:00:12:34:56\n\n\
          [Network]\nDHCP=no\nKeepConfiguration=yes\nDNS=10.0.2.3\nDomains=example.org\n"
     );
-    let bond = Up { permanent_mac: None, ..up() };
-    let text = text_of(&bond, "/run/systemd/network/05-zimg-eth0.network");
+    let virtual_one = Up { permanent_mac: None, ..up() };
+    let text = text_of(&virtual_one, "/run/systemd/network/05-zimg-eth0.network");
     assert!(text.contains("\nMACAddress=52:54:00:12:34:56\n"), "{text}");
 }
 
@@ -162,4 +164,59 @@ fn without_dns_the_image_keeps_its_resolv_conf() {
     let has = |up: &Up| files(up, 1).iter().any(|file| file.path == RESOLV_CONF);
     assert!(has(&up()));
     assert!(!has(&Up { dns: Vec::new(), ..up() }));
+}
+
+/// A VLAN on a bond of eth0 and eth1, the first as all know it, the second with the bond's address.
+fn vlan_on_bond() -> Up {
+    let link = |index, name: &[u8], kind: Option<&[u8]>, last: u8| Link {
+        index,
+        name: IfName::new(name).unwrap(),
+        mac: Some(up().mac),
+        permanent_mac: kind.is_none().then_some(Mac([0x52, 0x54, 0, 0x12, 0x34, last])),
+        mtu: 1500,
+        master: kind.is_none().then_some(4),
+        parent: None,
+        kind: kind.map(<[u8]>::to_vec),
+        flags: 1,
+    };
+    let beneath = vec![
+        link(4, b"bond0", Some(b"bond"), 0),
+        link(2, b"eth0", None, 0x56),
+        link(3, b"eth1", None, 0x57),
+    ];
+    Up { interface: IfName::new(b"bond0.5").unwrap(), permanent_mac: None, beneath, ..up() }
+}
+
+#[test]
+fn what_the_roots_interface_lies_on_is_left_alone_too() {
+    let up = vlan_on_bond();
+    let network =
+        |name: &str| text_of(&up, &format!("/run/systemd/network/05-zimg-{name}.network"));
+    assert!(network("bond0.5").contains("[Match]\nName=bond0.5\n\n[Network]\nDHCP=no\n"));
+    assert!(network("bond0").ends_with("[Match]\nName=bond0\n\n[Link]\nUnmanaged=yes\n"));
+    for (name, mac) in [("eth0", "52:54:00:12:34:56"), ("eth1", "52:54:00:12:34:57")] {
+        let wanted = format!("[Match]\nPermanentMACAddress={mac}\n\n[Link]\nUnmanaged=yes\n");
+        assert!(network(name).ends_with(&wanted), "{}", network(name));
+    }
+    let devices =
+        "interface-name:bond0.5;interface-name:bond0;mac:52:54:00:12:34:56;mac:52:54:00:12:34:57";
+    assert_eq!(
+        text_of(&up, "/run/NetworkManager/conf.d/05-zimg.conf"),
+        format!(
+            "# The root file system comes over this interface: its address is kept by zimg.\n\
+             [keyfile]\nunmanaged-devices+={devices}\n\n\
+             [device-zimg]\nmatch-device={devices}\nmanaged=0\n"
+        )
+    );
+    assert_eq!(
+        text_of(&up, "/run/network/ifstate"),
+        "bond0.5=zimg-bond0.5\nbond0=zimg-bond0\neth0=zimg-eth0\neth1=zimg-eth1\n"
+    );
+    assert_eq!(text_of(&up, "/run/network/ifstate.eth1"), "zimg-eth1\n");
+    let config = text_of(&up, "/etc/network/interfaces.d/zimg");
+    for name in ["bond0.5", "bond0", "eth0", "eth1"] {
+        assert!(config.contains(&format!("no-auto-down {name}\n")), "{config}");
+    }
+    assert_eq!(text_of(&up, "/run/udev/rules.d/79-zimg.rules").matches("RUN+=").count(), 4);
+    assert_eq!(text_of(&up, "/run/net-bond0.5.conf").lines().next(), Some("DEVICE='bond0.5'"));
 }

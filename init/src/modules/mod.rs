@@ -5,6 +5,7 @@ mod index;
 mod uevent;
 
 use crate::cmdline::Word;
+use crate::config::Sources;
 use crate::kmsg;
 use index::{Index, Step};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -24,6 +25,9 @@ pub(crate) use uevent::Uevents;
 
 /// What the root daemon needs from its first step on; mostly built in.
 const FIRST: [&str; 3] = ["fuse", "af_packet", "ipv6"];
+
+/// What is needed where the command line asks for such a link: no device asks for it.
+const LINKS: [(&str, &str); 2] = [("bond", "bonding"), ("vlan", "8021q")];
 
 /// What is needed only once the image is mounted.
 const LATER: [&str; 1] = ["overlay"];
@@ -55,16 +59,18 @@ enum Progress {
 
 /// Loads what the root daemon needs at once, and goes on with the devices on a thread of its own:
 /// the daemon may start meanwhile. `None` where the initramfs holds no modules for this kernel;
-/// `line` may hold parameters for them.
-pub(crate) fn start(line: &[Word]) -> io::Result<Option<Hotplug>> {
+/// `sources` may hold parameters for them, and ask for links that need some.
+pub(crate) fn start(sources: &Sources) -> io::Result<Option<Hotplug>> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let dir = Path::new("/lib/modules").join(&release);
     if !dir.join("modules.dep").exists() {
         log::info!("no modules for kernel {release} in this initramfs");
         return Ok(None);
     }
-    let mut loader = Loader::new(Index::read(&dir)?, line);
-    loader.load(&loader.those_here(&FIRST));
+    let mut loader = Loader::new(Index::read(&dir)?, &sources.line);
+    let links = LINKS.iter().filter(|(key, _)| sources.has(key)).map(|(_, module)| *module);
+    let first: Vec<&str> = FIRST.into_iter().chain(links).collect();
+    loader.load(&loader.those_here(&first));
     // Listening first: no device may fall between the look around and the listening.
     let events = Uevents::open()?;
     let (stop, stopped) = UnixStream::pair()?;
@@ -272,7 +278,12 @@ fn parameters(line: &[Word], name: &str) -> String {
             None => parameter.to_owned(),
         })
     });
-    of_module.collect::<Vec<_>>().join(" ")
+    let mut all: Vec<String> = of_module.collect();
+    // Left to itself it makes a bond that nobody asked for.
+    if name == "bonding" && !all.iter().any(|parameter| parameter.starts_with("max_bonds=")) {
+        all.push("max_bonds=0".to_owned());
+    }
+    all.join(" ")
 }
 
 fn insert(path: &Path, parameters: &str) -> io::Result<()> {
@@ -294,6 +305,9 @@ mod tests {
         );
         assert_eq!(parameters(&line, "virtio_net"), "csum=0 gso=1 flag s=\"a b\"");
         assert_eq!(parameters(&line, "net"), "");
+        assert_eq!(parameters(&line, "bonding"), "max_bonds=0");
+        let line = cmdline::words(b"bonding.max_bonds=2 bonding.debug=1");
+        assert_eq!(parameters(&line, "bonding"), "max_bonds=2 debug=1");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 
 use super::apply::{Refused, apply};
 use super::netlink::Netlink;
+use super::netlink::links::Link;
 use super::netlink::losses::{Loss, Losses};
-use super::{Log, Up};
+use super::{IfName, Log, Up};
 
 /// How long whoever takes something away is left to finish: losses come in groups.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -28,6 +29,11 @@ pub(super) struct Guard {
     /// Whether something surely was: so much may have happened that it can't be told.
     is_certain: bool,
     restored: Option<Instant>,
+    /// The name that the bond's preferred member is known by: with another one, which udev may give
+    /// it, the bond takes it for another.
+    preferred: Option<IfName>,
+    /// Whether the bond must be told anew which member it prefers.
+    prefer: bool,
 }
 
 impl Guard {
@@ -39,6 +45,8 @@ impl Guard {
             due: None,
             is_certain: false,
             restored: None,
+            preferred: None,
+            prefer: false,
         })
     }
 
@@ -50,15 +58,27 @@ impl Guard {
     /// Reads what was lost, and whether any of it belongs to `up`.
     pub(super) fn hear(&mut self, up: &Up, now: Instant) -> Result<(), Errno> {
         let losses = self.losses.read()?;
-        let hit = losses.as_ref().map(|all| all.iter().any(|loss| concerns(*loss, up)));
+        let hit = losses.as_ref().map(|all| all.iter().any(|loss| concerns(loss, up)));
         self.is_certain |= hit == Some(true);
-        if hit == Some(false) || self.due.is_some() {
+        let before = self.prefer;
+        losses.iter().flatten().for_each(|loss| self.hear_name(loss, up));
+        if hit == Some(false) && before == self.prefer || self.due.is_some() {
             return Ok(());
         }
         let quiet = self.restored.is_none_or(|last| now.saturating_duration_since(last) > PEACE);
         self.settle = if quiet { SETTLE } else { (self.settle * 2).min(SETTLE_MAX) };
         self.due = Some(now + self.settle);
         Ok(())
+    }
+
+    /// Takes note where the bond's preferred member has got another name.
+    fn hear_name(&mut self, loss: &Loss, up: &Up) {
+        let (Loss::Name(index, name), Some((_, member))) = (loss, &up.preferred) else { return };
+        let first = up.beneath.iter().find(|link| link.index == *member).map(|link| &link.name);
+        if index == member && self.preferred.as_ref().or(first) != Some(name) {
+            self.preferred = Some(name.clone());
+            self.prefer = true;
+        }
     }
 
     /// Passes over what was lost so far: the keeper's own doing.
@@ -78,8 +98,15 @@ impl Guard {
         let mut netlink = Netlink::open().map_err(refused)?;
         let links = netlink.links().map_err(refused)?;
         let link = links.iter().find(|link| link.index == up.index);
-        let is_taken_over = link.ok_or(refused(Errno::NODEV))?.enslaved;
+        let is_taken_over = link.ok_or(refused(Errno::NODEV))?.master.is_some();
         if !is_taken_over {
+            for wanted in up.beneath.iter().rev() {
+                restore_beneath(&mut netlink, wanted, &links).map_err(|error| Refused {
+                    what: format!("raising {} beneath {name}", wanted.name),
+                    error,
+                })?;
+            }
+            self.prefer(&mut netlink, up, log);
             netlink.set_up(up.index).map_err(refused)?;
             apply(&mut netlink, up, up.mtu, log)?;
         }
@@ -97,22 +124,51 @@ impl Guard {
     }
 }
 
+impl Guard {
+    /// Tells the bond which member it prefers, where it has lost sight of it.
+    fn prefer(&mut self, netlink: &mut Netlink, up: &Up, log: Log<'_>) {
+        let (true, Some((bond, member))) = (std::mem::take(&mut self.prefer), &up.preferred) else {
+            return;
+        };
+        if let Err(error) = netlink.set_bond_primary(bond, *member) {
+            log(&format!("{bond}: preferring its member again: {error}"));
+        }
+    }
+}
+
 impl AsFd for Guard {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.losses.as_fd()
     }
 }
 
+/// Puts a link that carries the root's back to where it was: up, and in its bond. What another
+/// link has taken, or what is gone, is left.
+fn restore_beneath(netlink: &mut Netlink, wanted: &Link, links: &[Link]) -> Result<(), Errno> {
+    let Some(now) = links.iter().find(|link| link.index == wanted.index) else { return Ok(()) };
+    match (now.master, wanted.master) {
+        (None, Some(bond)) => {
+            if now.is_up() {
+                netlink.set_down(now.index)?;
+            }
+            netlink.set_master(now.index, bond)
+        }
+        (is, was) if is == was && !now.is_up() => netlink.set_up(now.index),
+        _ => Ok(()),
+    }
+}
+
 /// Whether `loss` is one of something that `up` says.
-fn concerns(loss: Loss, up: &Up) -> bool {
+fn concerns(loss: &Loss, up: &Up) -> bool {
     match loss {
-        Loss::Up(index) => index == up.index,
+        Loss::Up(index) => *index == up.index || up.beneath.iter().any(|link| link.index == *index),
+        Loss::Name(..) => false,
         Loss::Address(index, address) => {
-            index == up.index && up.nets().any(|own| own.address == address)
+            *index == up.index && up.nets().any(|own| own.address == *address)
         }
         Loss::Route(index, network, prefix) => {
-            let same = |route: &super::Route| (route.network, route.prefix) == (network, prefix);
-            index == up.index && up.routes.iter().any(same)
+            let same = |route: &super::Route| (route.network, route.prefix) == (*network, *prefix);
+            *index == up.index && up.routes.iter().any(same)
         }
     }
 }

@@ -7,6 +7,7 @@
 mod acquire;
 mod apply;
 mod arp;
+mod build;
 mod dhcp;
 mod dhcp6;
 mod dual;
@@ -27,6 +28,7 @@ pub(crate) use dhcp::lease::Lease;
 pub(crate) use error::NetError;
 pub(crate) use keep::keep;
 pub(crate) use link::{IfName, Mac};
+pub(crate) use netlink::links::Link;
 pub(crate) use six::Six;
 pub(crate) use spec::{Method, NetConfig};
 pub(crate) use up::up;
@@ -52,6 +54,10 @@ pub(crate) struct Up {
     pub(crate) driver: Option<String>,
     /// Its speed in Mb/s, where the driver knows it.
     pub(crate) speed: Option<u32>,
+    /// The links that it lies on, the nearest first: a bond's members, a VLAN's parent.
+    pub(crate) beneath: Vec<Link>,
+    /// The bond among these (or itself) that prefers a member, and that member's index.
+    pub(crate) preferred: Option<(IfName, u32)>,
     /// Its addresses.
     pub(crate) addresses: Vec<Address>,
     /// The default route's gateway.
@@ -131,6 +137,16 @@ pub(crate) struct Said {
     pub(crate) ntp: Vec<IpAddr>,
     /// The MTU.
     pub(crate) mtu: Option<u32>,
+    /// Routes over it.
+    pub(crate) routes: Vec<Route>,
+}
+
+impl Up {
+    /// Its name, where that and not its hardware address is what it is known by: a bond or a VLAN
+    /// has its member's or parent's.
+    pub(crate) fn own_name(&self) -> Option<&IfName> {
+        (!self.beneath.is_empty()).then_some(&self.interface)
+    }
 }
 
 /// The text of `/etc/resolv.conf` for `up`: at most the three servers that resolvers read.

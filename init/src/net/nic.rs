@@ -10,10 +10,11 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::acquire::{Event, Step};
+use super::build::preferred;
 use super::dual::Dual;
 use super::link::{IfName, Mac, NicReport};
 use super::netlink::links::Link;
-use super::spec::{Method, Request};
+use super::spec::{Method, NetConfig, Over, Request};
 use super::{Log, Said, Up};
 
 /// One interface.
@@ -22,6 +23,8 @@ pub(super) struct Nic {
     link: Link,
     request: Request,
     driver: Option<String>,
+    /// What the command line lays over it.
+    over: Option<Over>,
     was_raised: bool,
     acquire: Option<Dual>,
     /// When it first asked for an address.
@@ -43,6 +46,7 @@ impl Nic {
             link,
             request,
             driver,
+            over: None,
             was_raised: false,
             acquire: None,
             asking_since: None,
@@ -53,12 +57,18 @@ impl Nic {
         }
     }
 
-    pub(super) fn name(&self) -> &IfName {
-        &self.link.name
+    /// The link as the kernel describes it.
+    pub(super) fn link(&self) -> &Link {
+        &self.link
     }
 
-    pub(super) fn mac(&self) -> Option<Mac> {
-        self.link.mac
+    /// The hardware address that the command line gives it, where that is another.
+    pub(super) fn new_mac(&self) -> Option<Mac> {
+        self.request.mac.filter(|mac| Some(*mac) != self.link.mac)
+    }
+
+    pub(super) fn name(&self) -> &IfName {
+        &self.link.name
     }
 
     pub(super) fn mtu(&self) -> u32 {
@@ -105,9 +115,10 @@ impl Nic {
         self.is_candidate() && (self.is_running() || asks && self.has_carrier())
     }
 
-    /// Whether it waits to be raised.
+    /// Whether it waits to be raised: it may carry the node, or a VLAN that does.
     pub(super) fn should_be_raised(&self) -> bool {
-        self.is_candidate() && !self.was_raised && !self.link.is_up()
+        let carries = matches!(self.over, Some(Over::Vlan(_))) && self.link.unfit().is_none();
+        (carries || self.is_candidate()) && !self.was_raised && !self.link.is_up()
     }
 
     /// Takes note of how raising it went.
@@ -119,8 +130,15 @@ impl Nic {
         }
     }
 
-    /// Takes in what is known of the link now.
-    pub(super) fn update(&mut self, link: Link, request: Request, now: Instant) {
+    /// Takes in what is known of the link now, and what the command line lays over it.
+    pub(super) fn update(
+        &mut self,
+        link: Link,
+        request: Request,
+        over: Option<Over>,
+        now: Instant,
+    ) {
+        self.over = over;
         let was_running = self.link.is_running();
         self.link = link;
         if self.acquire.is_none() {
@@ -212,16 +230,18 @@ impl Nic {
     pub(super) fn outcome(
         &mut self,
         now: Instant,
-        nameservers: &[IpAddr],
+        config: &NetConfig,
+        beneath: Vec<Link>,
         speed: Option<u32>,
     ) -> Option<Up> {
         let (lease, six) = self.acquire.as_mut()?.outcome();
         let request = &self.request;
         let said = Said {
             hostname: request.hostname.clone(),
-            dns: nameservers.iter().chain(&request.dns).copied().collect(),
+            dns: config.nameservers.iter().chain(&request.dns).copied().collect(),
             ntp: request.ntp.clone(),
             mtu: request.mtu,
+            routes: config.routes_over(&self.link.name, &self.link.macs()),
         };
         let up = Up {
             interface: self.link.name.clone(),
@@ -230,6 +250,8 @@ impl Nic {
             permanent_mac: self.link.permanent_mac,
             driver: self.driver.clone(),
             speed,
+            preferred: preferred(config, &beneath),
+            beneath,
             addresses: Vec::new(),
             gateway: None,
             routes: Vec::new(),
@@ -251,8 +273,12 @@ impl Nic {
 
     /// Its row in the table of a failure.
     pub(super) fn report(&self, now: Instant) -> NicReport {
-        let outcome = if let Some(unfit) = self.link.unfit() {
+        let outcome = if let Some(Over::Bond(bond)) = &self.over {
+            format!("member of {bond}")
+        } else if let Some(unfit) = self.link.unfit() {
             unfit.to_owned()
+        } else if let (Some(Over::Vlan(vlan)), Method::Off) = (&self.over, self.request.method) {
+            format!("carries {vlan}")
         } else if self.request.method == Method::Off {
             "left alone, as the command line says".to_owned()
         } else if let Some(since) = self.asking_since {

@@ -68,7 +68,8 @@ impl Up {
         let addresses = four.into_iter().chain(six.iter().flat_map(|six| six.addresses()));
         let fixed_route = fixed.and_then(|(_, gateway)| gateway).map(Route::default_via);
         let routes = fixed_route.into_iter().chain(lease.iter().flat_map(|l| l.routes.clone()));
-        let routes: Vec<Route> = routes.chain(six.iter().flat_map(|six| six.routes())).collect();
+        let routes = routes.chain(six.iter().flat_map(|six| six.routes()));
+        let routes: Vec<Route> = routes.chain(said.routes.iter().copied()).collect();
         let ipv4 = |servers: &[Ipv4Addr]| servers.iter().copied().map(IpAddr::V4).collect();
         let dns = in_turn(
             lease.map_or_else(Vec::new, |l| ipv4(&l.dns)),

@@ -10,14 +10,17 @@ use rustix::io::Errno;
 
 use super::acquire::Step;
 use super::apply::apply;
+use super::build::{Builder, beneath};
 use super::error::NetError;
-use super::link::{IfName, Mac, NicReport};
+use super::link::{IfName, NicReport};
 use super::netlink::links::Link;
 use super::netlink::{LinkEvents, Netlink, News};
 use super::nic::Nic;
 use super::spec::NetConfig;
 use super::{Log, Up};
 use crate::sys;
+
+mod links;
 
 /// How long to wait before what an interface refused is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -51,6 +54,7 @@ struct Attempt<'a> {
     netlink: Netlink,
     events: LinkEvents,
     nics: BTreeMap<u32, Nic>,
+    builder: Builder,
     started: Instant,
     first_carrier: Option<Instant>,
     /// When the interface the firmware booted from had carrier.
@@ -77,6 +81,7 @@ impl<'a> Attempt<'a> {
             netlink,
             events,
             nics: BTreeMap::new(),
+            builder: Builder::default(),
             started: Instant::now(),
             first_carrier: None,
             bootif_carrier: None,
@@ -96,18 +101,18 @@ impl<'a> Attempt<'a> {
 
     /// Moves every interface on; the first that has an address is configured.
     fn step(&mut self, now: Instant) -> Result<Progress, NetError> {
-        let mut wakes = Vec::new();
+        let mut wakes: Vec<Instant> = self.build(now)?.into_iter().collect();
+        self.raise();
         let mut end = None;
-        for (index, nic) in self.nics.iter_mut().filter(|(_, nic)| nic.is_ready()) {
-            let begin = may_begin(self.config, nic, self.started, self.bootif_carrier);
-            if now < begin {
+        for (index, begin) in self.begins() {
+            let Some(nic) = self.nics.get_mut(&index).filter(|_| now >= begin) else {
                 wakes.push(begin);
                 continue;
-            }
+            };
             match nic.step(now, self.log) {
                 Ok(Step::Wait(time)) => wakes.extend(time),
                 Ok(end_of_it) => {
-                    end = Some((*index, end_of_it));
+                    end = Some((index, end_of_it));
                     break;
                 }
                 Err(error) => {
@@ -130,11 +135,11 @@ impl<'a> Attempt<'a> {
 
     /// Takes the address that interface `index` came to.
     fn configure(&mut self, index: u32, now: Instant) -> Result<Up, NetError> {
-        let vanished = self.vanished();
+        let (vanished, under) = (self.vanished(), beneath(&self.links(), index));
         let Some(nic) = self.nics.get_mut(&index) else { return Err(vanished) };
         // Virtual links know no speed; that is nothing to report.
         let speed = sys::net::speed(self.netlink.as_fd(), nic.name().as_bytes()).ok().flatten();
-        let up = nic.outcome(now, &self.config.nameservers, speed);
+        let up = nic.outcome(now, self.config, under, speed);
         let (mtu, up) = (nic.mtu(), up.ok_or(vanished)?);
         let mtu = apply(&mut self.netlink, &up, mtu, self.log)
             .map_err(|refused| self.kernel(&refused.what, refused.error))?;
@@ -167,14 +172,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Takes in what is known of a link now, and raises it if it should be up.
+    /// Takes in what is known of a link now.
     fn changed(&mut self, link: Link) -> Result<(), NetError> {
         let (index, now) = (link.index, Instant::now());
         if link.is_loopback() {
             return if link.is_up() { Ok(()) } else { self.raise_loopback(index) };
         }
-        // One without an Ethernet address is unfit whatever the request.
-        let request = self.config.for_link(&link.name, link.mac.unwrap_or(Mac::BROADCAST));
+        let (name, macs) = (&link.name, link.macs());
+        let (request, over) = (self.config.for_link(name, &macs), self.config.over(name, &macs));
         let netlink = &self.netlink;
         let nic = match self.nics.entry(index) {
             Entry::Occupied(known) => known.into_mut(),
@@ -185,11 +190,7 @@ impl<'a> Attempt<'a> {
             }
         };
         let had_carrier = nic.has_carrier();
-        nic.update(link, request, now);
-        if nic.should_be_raised() {
-            let result = self.netlink.set_up(index);
-            nic.raised(result, self.log);
-        }
+        nic.update(link, request, over, now);
         if !nic.is_candidate() || had_carrier == nic.has_carrier() {
             return Ok(());
         }
@@ -197,7 +198,7 @@ impl<'a> Attempt<'a> {
         (self.log)(&format!("{nic}: {change}"));
         if nic.has_carrier() {
             self.first_carrier.get_or_insert(now);
-            if self.config.bootif.is_some() && nic.mac() == self.config.bootif {
+            if self.is_bootif(index) {
                 self.bootif_carrier.get_or_insert(now);
             }
         }
@@ -217,7 +218,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn reports(&self, now: Instant) -> Vec<NicReport> {
-        self.nics.values().map(|nic| nic.report(now)).collect()
+        let rows = self.nics.values().map(|nic| nic.report(now));
+        rows.chain(self.builder.missing(self.config, &self.links())).collect()
     }
 
     /// Why there is no network, now that time is up.
@@ -251,17 +253,4 @@ impl<'a> Attempt<'a> {
             nics,
         }
     }
-}
-
-/// When `nic` may begin: at once, or after the one the firmware booted from had its head start.
-fn may_begin(
-    config: &NetConfig,
-    nic: &Nic,
-    started: Instant,
-    bootif_carrier: Option<Instant>,
-) -> Instant {
-    if config.bootif.is_none() || nic.mac() == config.bootif {
-        return started;
-    }
-    bootif_carrier.map_or(started + HEAD_START_LINK, |carrier| carrier + HEAD_START)
 }

@@ -3,7 +3,7 @@
 use linux_raw_sys::if_arp::ARPHRD_ETHER;
 use linux_raw_sys::net::net_device_flags as iff;
 use linux_raw_sys::netlink::{
-    IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
+    IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
     IFLA_PERM_ADDRESS, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK,
 };
 use rustix::io::Errno;
@@ -30,8 +30,10 @@ pub(crate) struct Link {
     pub(crate) permanent_mac: Option<Mac>,
     /// Its MTU.
     pub(crate) mtu: u32,
-    /// Whether it is a port of another link (a bond, a bridge, a failover pair).
-    pub(crate) enslaved: bool,
+    /// The link it is a port of (a bond, a bridge, a failover pair).
+    pub(crate) master: Option<u32>,
+    /// The link that a VLAN lies on.
+    pub(crate) parent: Option<u32>,
     /// The kind of a virtual link; hardware has none.
     pub(crate) kind: Option<Vec<u8>>,
     /// `IFF_UP` and the like.
@@ -55,6 +57,24 @@ impl Link {
         self.has_carrier() && self.flags & iff::IFF_RUNNING as u32 != 0
     }
 
+    /// Whether it is a virtual link of this kind.
+    pub(crate) fn is_kind(&self, kind: &[u8]) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+
+    /// Whether it is a bond or a VLAN: its hardware address is that of what it lies on.
+    pub(crate) fn lies_on_others(&self) -> bool {
+        self.is_kind(b"bond") || self.is_kind(b"vlan")
+    }
+
+    /// The hardware addresses that mean it: none where it lies on others; a bond's member goes by
+    /// the one burnt into it.
+    pub(crate) fn macs(&self) -> Vec<Mac> {
+        let own = self.mac.filter(|_| self.master.is_none() || self.permanent_mac.is_none());
+        let all = own.into_iter().chain(self.permanent_mac);
+        if self.lies_on_others() { Vec::new() } else { all.collect() }
+    }
+
     /// Whether it is the loopback.
     pub(crate) fn is_loopback(&self) -> bool {
         self.flags & iff::IFF_LOOPBACK as u32 != 0
@@ -65,7 +85,7 @@ impl Link {
         let kind = self.kind.as_deref().unwrap_or_default();
         if self.is_loopback() {
             Some("loopback")
-        } else if self.enslaved {
+        } else if self.master.is_some() {
             Some("port of another link")
         } else if self.mac.is_none() {
             Some("not Ethernet")
@@ -98,7 +118,7 @@ impl Netlink {
 }
 
 /// `struct ifinfomsg`.
-fn ifinfomsg(index: u32, flags: u32, change: u32) -> Vec<u8> {
+pub(super) fn ifinfomsg(index: u32, flags: u32, change: u32) -> Vec<u8> {
     [[0; 4], index.to_ne_bytes(), flags.to_ne_bytes(), change.to_ne_bytes()].concat()
 }
 
@@ -125,7 +145,8 @@ pub(super) fn parse(body: &[u8]) -> Option<Link> {
         mac: None,
         permanent_mac: None,
         mtu: 0,
-        enslaved: false,
+        master: None,
+        parent: None,
         kind: None,
         flags: u32_at(body, 8)?,
     };
@@ -136,12 +157,15 @@ pub(super) fn parse(body: &[u8]) -> Option<Link> {
             k if k == IFLA_ADDRESS as u32 => link.mac = mac(value),
             k if k == IFLA_PERM_ADDRESS as u32 => link.permanent_mac = mac(value),
             k if k == IFLA_MTU as u32 => mtu = u32_at(value, 0),
-            k if k == IFLA_MASTER as u32 => link.enslaved = true,
+            k if k == IFLA_MASTER as u32 => link.master = u32_at(value, 0),
+            k if k == IFLA_LINK as u32 => link.parent = u32_at(value, 0),
             k if k == IFLA_LINKINFO as u32 => link.kind = info_kind(value),
             _ => {}
         }
     }
-    Some(Link { name: name?, mtu: mtu?, ..link })
+    // To others the number may be a link in another namespace.
+    let parent = link.parent.filter(|_| link.is_kind(b"vlan"));
+    Some(Link { name: name?, mtu: mtu?, parent, ..link })
 }
 
 fn info_kind(info: &[u8]) -> Option<Vec<u8>> {

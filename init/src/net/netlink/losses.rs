@@ -13,16 +13,19 @@ use rustix::net::SocketFlags;
 
 use super::wire::{Received, attrs, u32_at};
 use super::{links, open, read_all};
+use crate::net::link::IfName;
 
 /// The size of `struct ifaddrmsg`, and of `struct rtmsg`.
 const IFADDRMSG: usize = 8;
 const RTMSG: usize = 12;
 
-/// Something a link has no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Something a link has no more, or may have no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// The link with this index was taken down.
     Up(u32),
+    /// The link with this index may have lost its name: this is the one it has now.
+    Name(u32, IfName),
     /// The link with this index lost this address.
     Address(u32, IpAddr),
     /// The link with this index lost its route to a network of this prefix length.
@@ -62,8 +65,9 @@ impl AsFd for Losses {
 pub(super) fn loss(message: Received<'_>) -> Option<Loss> {
     let kind = u32::from(message.kind);
     if kind == RTM_NEWLINK as u32 {
-        let link = links::parse(message.body).filter(|link| !link.is_up())?;
-        return Some(Loss::Up(link.index));
+        let link = links::parse(message.body)?;
+        let is_up = link.is_up();
+        return Some(if is_up { Loss::Name(link.index, link.name) } else { Loss::Up(link.index) });
     }
     let [family, prefix, ..] = message.body else { return None };
     let any: IpAddr = match u32::from(*family) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod links;
 pub(crate) mod losses;
+pub(crate) mod made;
 pub(crate) mod routes;
 mod wire;
 

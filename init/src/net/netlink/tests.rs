@@ -79,7 +79,7 @@ fn a_link_of_the_oracle_is_read() {
     assert_eq!(link.permanent_mac, Some(Mac([2, 0, 0, 0, 0, 4])));
     assert_eq!(link.kind.as_deref(), Some(&b"veth"[..]));
     assert!(link.has_carrier() && link.is_running() && !link.is_loopback());
-    assert_eq!(link.unfit(), Some("port of another link"));
+    assert_eq!((link.master, link.unfit()), (Some(5), Some("port of another link")));
 }
 
 #[test]

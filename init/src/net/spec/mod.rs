@@ -1,12 +1,19 @@
 //! The kernel arguments that describe the network, read without any I/O: `ip=`, `nameserver=`,
-//! `BOOTIF=`. What can't be read is an error that names the text, its place and the form expected.
+//! `BOOTIF=`, `bootdev=`, `ifname=`, `vlan=`, `bond=`, `rd.route=`. What can't be read is an error
+//! that names the text, its place and the form expected.
 
 mod arg;
+mod bond;
+mod links;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::Route;
 use super::link::{IfName, Mac};
 use arg::Arg;
+pub(crate) use bond::{Bond, BondOption, BondValue};
+pub(crate) use links::{Rename, SaidRoute, Vlan};
 
 /// Everything the kernel command line says about the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +25,16 @@ pub(crate) struct NetConfig {
     pub(crate) nameservers: Vec<IpAddr>,
     /// `BOOTIF=`: the interface the firmware booted from, tried before the others.
     pub(crate) bootif: Option<Mac>,
+    /// `bootdev=`: the only interface the node boots over.
+    pub(crate) bootdev: Option<Device>,
+    /// `ifname=`, in order.
+    pub(crate) renames: Vec<Rename>,
+    /// `vlan=`, in order.
+    pub(crate) vlans: Vec<Vlan>,
+    /// `bond=`, in order.
+    pub(crate) bonds: Vec<Bond>,
+    /// `rd.route=`, in order.
+    pub(crate) routes: Vec<SaidRoute>,
 }
 
 /// What one `ip=` asks for.
@@ -35,6 +52,8 @@ pub(crate) struct Request {
     pub(crate) ntp: Vec<IpAddr>,
     /// The MTU to set, whatever a lease says.
     pub(crate) mtu: Option<u32>,
+    /// The hardware address to give the interface.
+    pub(crate) mac: Option<Mac>,
 }
 
 /// An interface as the command line names it.
@@ -104,6 +123,11 @@ impl NetConfig {
             match key.as_str() {
                 "ip" => config.requests.push(Arg::new(key, value).ip()?),
                 "nameserver" => config.nameservers.push(Arg::new(key, value).nameserver()?),
+                "bootdev" => config.bootdev = Some(Arg::new(key, value).bootdev()?),
+                "ifname" => config.renames.push(Arg::new(key, value).ifname()?),
+                "vlan" => config.vlans.push(Arg::new(key, value).vlan()?),
+                "bond" => config.bonds.push(Arg::new(key, value).bond()?),
+                "rd.route" => config.routes.push(Arg::new(key, value).route()?),
                 "BOOTIF" => config.bootif = Some(Arg::new(key, value).bootif()?),
                 _ => {}
             }
@@ -111,16 +135,41 @@ impl NetConfig {
         Ok(config)
     }
 
-    /// The request that holds for the interface called `name` with address `mac`: the first that
-    /// names it, else the first that names none; whatever answers where no request says how to get
-    /// an address.
-    pub(crate) fn for_link(&self, name: &IfName, mac: Mac) -> Request {
-        let named =
-            self.requests.iter().find(|r| r.device.as_ref().is_some_and(|d| d.is(name, mac)));
+    /// The request that holds for the interface called `name` with the addresses `macs`: the first
+    /// that names it, else the first that names none; whatever answers where no request says
+    /// how to get an address. What carries another link gets an address only where a request names it.
+    pub(crate) fn for_link(&self, name: &IfName, macs: &[Mac]) -> Request {
+        let is = |device: &Device| device.is(name, macs);
+        let over = self.over(name, macs);
+        if matches!(over, Some(Over::Bond(_))) || self.bootdev.as_ref().is_some_and(|d| !is(d)) {
+            return Request::off();
+        }
+        let named = self.requests.iter().find(|r| r.device.as_ref().is_some_and(is));
         let unnamed = || self.requests.iter().find(|r| r.device.is_none());
         let silent = self.requests.iter().all(|r| r.device.is_some() && r.method == Method::Off);
-        let fallback = if silent { Request::any() } else { Request::off() };
-        named.or_else(unnamed).cloned().unwrap_or(fallback)
+        let fallback = || if silent { Request::any() } else { Request::off() };
+        match (named, over) {
+            (Some(named), _) => named.clone(),
+            (None, Some(_)) => Request::off(),
+            (None, None) => unnamed().cloned().unwrap_or_else(fallback),
+        }
+    }
+
+    /// The link that the command line lays over the interface called `name` with the addresses
+    /// `macs`.
+    pub(crate) fn over(&self, name: &IfName, macs: &[Mac]) -> Option<Over> {
+        let is = |device: &Device| device.is(name, macs);
+        let bond = self.bonds.iter().find(|bond| bond.members.iter().any(is));
+        let vlan = || self.vlans.iter().find(|vlan| is(&vlan.parent));
+        let bond = bond.map(|bond| Over::Bond(bond.name.clone()));
+        bond.or_else(|| vlan().map(|vlan| Over::Vlan(vlan.name.clone())))
+    }
+
+    /// The routes of `rd.route=` that go over the interface called `name` with the addresses `macs`
+    /// if that carries the node.
+    pub(crate) fn routes_over(&self, name: &IfName, macs: &[Mac]) -> Vec<Route> {
+        let goes = |route: &&SaidRoute| route.device.as_ref().is_none_or(|d| d.is(name, macs));
+        self.routes.iter().filter(goes).map(|said| said.route).collect()
     }
 
     /// Whether the command line switches the network off altogether.
@@ -140,6 +189,7 @@ impl Request {
             dns: Vec::new(),
             ntp: Vec::new(),
             mtu: None,
+            mac: None,
         }
     }
 
@@ -150,13 +200,31 @@ impl Request {
 }
 
 impl Device {
-    /// Whether this means the interface called `name` with address `mac`.
-    fn is(&self, name: &IfName, mac: Mac) -> bool {
+    /// Whether this means the interface called `name` with the addresses `macs`.
+    pub(crate) fn is(&self, name: &IfName, macs: &[Mac]) -> bool {
         match self {
             Self::Name(wanted) => wanted == name,
-            Self::Mac(wanted) => *wanted == mac,
+            Self::Mac(wanted) => macs.contains(wanted),
         }
     }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Mac(mac) => mac.fmt(f),
+        }
+    }
+}
+
+/// A link that the command line lays over another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// A bond, which the other is a member of.
+    Bond(IfName),
+    /// A VLAN, whose parent the other is.
+    Vlan(IfName),
 }
 
 /// The prefix length that `mask` means, where its ones come first.

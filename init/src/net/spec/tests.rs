@@ -37,7 +37,7 @@ fn nothing_said_means_whatever_answers_everywhere() {
     let config = parse(&[("zimg.url", "http://x/"), ("quiet", "")]).expect("fine");
     assert_eq!(config, NetConfig::default());
     let eth0 = IfName::new(b"eth0").expect("a name");
-    assert_eq!(config.for_link(&eth0, MAC), Request::any());
+    assert_eq!(config.for_link(&eth0, &[MAC]), Request::any());
     assert!(!config.is_off());
 }
 
@@ -71,6 +71,7 @@ fn the_kernels_long_form_in_full() {
             dns: vec![[9, 9, 9, 9].into(), [8, 8, 8, 8].into()],
             ntp: vec![[192, 0, 2, 123].into()],
             mtu: None,
+            mac: None,
         }
     );
 }
@@ -95,9 +96,51 @@ fn an_address_with_dhcp_is_a_wish() {
 #[test]
 fn dracuts_short_form() {
     assert_eq!(ip("eth0:dhcp"), Request { device: name("eth0"), ..dhcp() });
-    assert_eq!(ip("eth0:dhcp6").method, Method::Dhcp6);
     assert_eq!(ip("eth0:off").method, Method::Off);
     assert_eq!(ip("eth0:dhcp:9000").mtu, Some(9000));
+    let all = Request { device: name("eth0"), mtu: Some(9000), mac: Some(MAC), ..dhcp() };
+    assert_eq!(ip("eth0:dhcp:9000:52:54:00:12:34:56"), all);
+    assert_eq!(ip("eth0:dhcp::52:54:00:12:34:56"), Request { mtu: None, ..all });
+    for (word, method) in [
+        ("dhcp6", Method::Dhcp6),
+        ("auto6", Method::Auto6),
+        ("either6", Method::Either6),
+        ("link6", Method::Link6),
+        ("on", Method::Any),
+        ("any", Method::Any),
+        ("single-dhcp", Method::Dhcp { requested: None }),
+    ] {
+        assert_eq!(ip(&format!("eth0:{word}:1400")).method, method, "{word}");
+        assert_eq!(ip(word).method, method, "{word}");
+        assert_eq!(ip(&format!(":::::eth0:{word}")).method, method, "{word}");
+    }
+}
+
+#[test]
+fn dracuts_static_form_has_the_mtu_and_the_mac_where_the_kernels_has_servers() {
+    let long = "192.0.2.5::192.0.2.1:24:node:eth0:none";
+    let request = ip(long);
+    let wanted = Request { mtu: Some(9000), mac: Some(MAC), ..request.clone() };
+    assert_eq!(ip(&format!("{long}:9000:52:54:00:12:34:56")), wanted);
+    assert_eq!(ip(&format!("{long}:9000")), Request { mac: None, ..wanted.clone() });
+    assert_eq!(ip(&format!("{long}::52:54:00:12:34:56")), Request { mtu: None, ..wanted });
+    let servers = ip(&format!("{long}:9.9.9.9:[2620:fe::fe]"));
+    let dns: [IpAddr; 2] = [[9, 9, 9, 9].into(), "2620:fe::fe".parse().expect("an address")];
+    assert_eq!(servers, Request { dns: dns.to_vec(), ..request });
+}
+
+#[test]
+fn ipv6_stands_in_brackets() {
+    let address: IpAddr = "2001:db8::5".parse().expect("an address");
+    let gateway: IpAddr = "fe80::1".parse().expect("an address");
+    let fixed = |prefix, gateway| Method::Static { address, prefix, gateway };
+    let request = ip("[2001:db8::5]::[fe80::1]:48:node:eth0:none:[2620:fe::fe]");
+    assert_eq!((request.method, request.device), (fixed(48, Some(gateway)), name("eth0")));
+    assert_eq!(request.dns, ["2620:fe::fe".parse::<IpAddr>().expect("an address")]);
+    assert_eq!(request.hostname.as_deref(), Some("node"));
+    assert_eq!(ip("[2001:db8::5]:").method, fixed(64, None));
+    assert_eq!(ip("[2001:db8::5]:::128::eth0:off:9000").mtu, Some(9000));
+    assert_eq!(ip("[2001:db8::5]::[::]:64").method, fixed(64, None), "an address of zeros is none");
 }
 
 #[test]
@@ -133,7 +176,14 @@ fn what_cannot_be_read_is_named_with_place_and_form() {
     assert_eq!(at("192.0.2.5:::24::eth0::x"), ("server address", 22, "x".into()));
     assert_eq!(at("::::::dhcp::::x"), ("an eleventh field", 14, "x".into()));
     assert_eq!(at("eth0:dhcp:500"), ("MTU", 10, "500".into()));
-    assert_eq!(at("[2001:db8::1]::::::"), ("client address", 0, "[2001:db8::1]".into()));
+    assert_eq!(at("192.0.2.5:::24::eth0::9.9.9.9:x"), ("server address", 30, "x".into()));
+    assert_eq!(at("eth0:dhcp:9000:x"), ("MAC", 15, "x".into()));
+    assert_eq!(at("eth0:ibft"), ("autoconf", 5, "ibft".into()));
+    assert_eq!(at("[2001:db8::1]:::129"), ("netmask", 16, "129".into()));
+    assert_eq!(at("[2001:db8::1]:::255.0.0.0"), ("netmask", 16, "255.0.0.0".into()));
+    assert_eq!(at("[2001:db8::1]::192.0.2.1:64"), ("gateway", 15, "192.0.2.1".into()));
+    assert_eq!(at("[2001:db8::1]::::::dhcp"), ("client address", 0, "[2001:db8::1]".into()));
+    assert_eq!(at("2001:db8::1"), ("client address", 0, "2001".into()));
     assert_eq!(at("[2001:db8::1"), ("client address", 0, "[2001".into()));
     let text = error("192.0.2.5:::255.0.255.0").to_string();
     assert_eq!(
@@ -146,19 +196,19 @@ fn what_cannot_be_read_is_named_with_place_and_form() {
 #[test]
 fn several_requests_find_their_interfaces() {
     let config = parse(&[("ip", "eth0:off"), ("ip", "192.0.2.5:::24::eth1:none")]).expect("fine");
-    let method = |name: &[u8]| config.for_link(&IfName::new(name).expect("a name"), MAC).method;
+    let method = |name: &[u8]| config.for_link(&IfName::new(name).expect("a name"), &[MAC]).method;
     assert_eq!(method(b"eth0"), Method::Off);
     assert_eq!(method(b"eth1"), fixed(24, None));
     assert_eq!(method(b"eth2"), Method::Off, "what is not named is left alone");
     let config = parse(&[("ip", "eth0:off")]).expect("fine");
-    let method = |name: &[u8]| config.for_link(&IfName::new(name).expect("a name"), MAC).method;
+    let method = |name: &[u8]| config.for_link(&IfName::new(name).expect("a name"), &[MAC]).method;
     assert_eq!(method(b"eth0"), Method::Off);
     assert_eq!(method(b"eth2"), Method::Any, "all others ask");
     assert!(!config.is_off());
     let config = parse(&[("ip", "dhcp"), ("ip", "52:54:00:12:34:56:off")]).expect("fine");
     let eth0 = IfName::new(b"eth0").expect("a name");
-    assert_eq!(config.for_link(&eth0, MAC).method, Method::Off);
-    assert_eq!(config.for_link(&eth0, Mac::BROADCAST).method, Method::Dhcp { requested: None });
+    assert_eq!(config.for_link(&eth0, &[MAC]).method, Method::Off);
+    assert_eq!(config.for_link(&eth0, &[Mac::BROADCAST]).method, Method::Dhcp { requested: None });
 }
 
 #[test]
@@ -181,19 +231,23 @@ fn bootif_in_all_its_spellings() {
     }
 }
 
+const KEYS: [&str; 8] =
+    ["ip", "nameserver", "BOOTIF", "bootdev", "ifname", "vlan", "bond", "rd.route"];
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(value in "\\PC{0,80}") {
-        for key in ["ip", "nameserver", "BOOTIF"] {
+        for key in KEYS {
             drop(parse(&[(key, &value)]));
         }
     }
 
     #[test]
     fn text_like_the_real_thing_is_read_or_refused_at_a_true_place(
-        value in "([0-9a-z.:\\[\\]-]|192\\.0\\.2\\.5|eth0|dhcp|:){0,30}",
+        key in prop::sample::select(&KEYS[..]),
+        value in "([0-9a-z.:,;=/\\[\\]-]|192\\.0\\.2\\.5|\\[fe80::1\\]|eth0|52:54:00:12:34:56|dhcp|mode=|bond0|:|,){0,30}",
     ) {
-        if let Err(error) = parse(&[("ip", &value)]) {
+        if let Err(error) = parse(&[(key, &value)]) {
             prop_assert!(value[error.position..].starts_with(&error.text), "{error}");
         }
     }
