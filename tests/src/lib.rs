@@ -3,12 +3,17 @@
 
 pub mod awkward;
 pub mod compare;
+pub mod cpio;
 pub mod disk;
 pub mod http_faults;
 pub mod images;
+pub mod inbox;
 pub mod lab;
 pub mod mount;
+pub mod ntp;
 pub mod out;
+pub mod refusal;
+pub mod relay;
 pub mod root;
 pub mod scratch;
 pub mod switch;
