@@ -26,6 +26,8 @@ pub struct Machine {
     pub network: bool,
     /// Further options of that network, each after a comma.
     pub network_options: String,
+    /// What the card is plugged into, as qemu's `-netdev` has it.
+    pub netdev: String,
 }
 
 impl Machine {
@@ -39,6 +41,7 @@ impl Machine {
             args: Vec::new(),
             network: true,
             network_options: String::new(),
+            netdev: "user".into(),
         }
     }
 
@@ -50,7 +53,7 @@ impl Machine {
             .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-no-reboot"])
             .args(["-display", "none", "-nodefaults", "-m", &self.memory.to_string()])
             .args(["-serial", "mon:stdio", "-device", "virtio-rng-pci"])
-            .args(["-netdev", &format!("user,id=net0{}", self.network_options)])
+            .args(["-netdev", &format!("{},id=net0{}", self.netdev, self.network_options)])
             .arg("-kernel")
             .arg(&self.kernel)
             .arg("-initrd")
