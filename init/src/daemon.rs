@@ -13,6 +13,8 @@ use crate::{handover, image, kmsg, node, overlay, sys};
 use flist::fuse::Mounted;
 use flist::store::Client;
 use rustix::mm::MlockAllFlags;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
@@ -59,6 +61,7 @@ fn prepare() -> io::Result<File> {
     }
     rustix::process::setsid()?;
     spare();
+    drop_rights();
     Ok(pipe)
 }
 
@@ -74,6 +77,28 @@ fn spare() {
     // Writing back pages of an upper layer must never wait for this process to get memory.
     if let Err(e) = rustix::process::configure_io_flusher_behavior(true) {
         log::warn!("the root daemon may wait for its own root where memory is short: {e}");
+    }
+}
+
+/// What the daemon and all its threads may do beyond its files: mount the image and name the host,
+/// set up and keep the network, set the clock, lock its memory.
+const RIGHTS: CapabilitySet = CapabilitySet::SYS_ADMIN
+    .union(CapabilitySet::NET_ADMIN)
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_TIME)
+    .union(CapabilitySet::IPC_LOCK);
+
+/// Gives up what is never needed, before there is a thread and before a byte came from the network.
+/// Memory can't be read or traced from now on but by who may trace everything.
+fn drop_rights() {
+    let (permitted, effective) = (RIGHTS, RIGHTS);
+    let sets = CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() };
+    let dropped = set_capabilities(None, sets)
+        .and_then(|()| set_no_new_privs(true))
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(e) = dropped {
+        log::warn!("the root daemon keeps rights that it does not need: {e}");
     }
 }
 
