@@ -11,13 +11,11 @@ use crate::modinfo::{ModInfo, normalise};
 use crate::{Error, lines};
 
 /// What a virtual machine may need to reach its network, its entropy, its disks and its watchdog:
-/// QEMU and KVM, Firecracker (virtio_mmio), VMware, Hyper-V and Azure, Xen, AWS, Google Cloud;
-/// and what `bond=` and `vlan=` need.
-/// A kernel that lacks one of them, or has it built in, is as good.
+/// QEMU and KVM, Firecracker (virtio_mmio), VMware, Hyper-V and Azure, Xen, AWS, Google Cloud.
+/// What `bond=` and `vlan=` need is not among it: bonding and 8021q, a tenth of the initramfs, are
+/// for metal. A kernel that lacks one of them, or has it built in, is as good.
 pub const VM_MODULES: &[&str] = &[
-    "8021q",
     "af_packet",
-    "bonding",
     "e1000",
     "e1000e",
     "ena",

@@ -2,12 +2,15 @@
 //! what is not of the VLAN, or what comes by a port that is not in the aggregate: so each boot that
 //! ends well shows that the links were made, and as they should be.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tests::lab::Server;
 use tests::switch::{Switch, Wants};
 use tests::vm::{Machine, Vm};
-use tests::{images, out};
+use tests::{images, out, root};
 
 /// How long anything may take under software emulation on a busy machine.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -16,7 +19,22 @@ type Result = anyhow::Result<()>;
 
 fn machine(flist: &str, more: &str) -> anyhow::Result<Machine> {
     let arguments = format!("{} {more}", images::arguments(flist, 8080)?);
-    Ok(Machine::new(&out::built("vmlinuz")?, &out::built("initramfs.img")?, &arguments))
+    Ok(Machine::new(&out::built("vmlinuz")?, initramfs()?, &arguments))
+}
+
+/// An initramfs with the modules that bonds and VLANs need.
+fn initramfs() -> anyhow::Result<&'static Path> {
+    static MADE: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    let make = || -> anyhow::Result<PathBuf> {
+        let image = out::workspace().join("out/images/links.img");
+        let mut command = Command::new(out::built("initramfs")?);
+        command.args(["--modules", "vm,bonding,8021q", "--init"]).arg(out::built("init")?);
+        command.arg("--kernel-modules").arg(out::built("modules")?);
+        root::run(command.arg("--output").arg(&image))?;
+        Ok(image)
+    };
+    let made = MADE.get_or_init(|| make().map_err(|e| format!("{e:#}")));
+    made.as_deref().map_err(|e| anyhow::anyhow!("{e}"))
 }
 
 fn serve() -> anyhow::Result<Server> {

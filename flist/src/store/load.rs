@@ -133,6 +133,9 @@ pub fn load(
             if first.is_some() && options.deadline.is_some_and(|end| Instant::now() >= end) {
                 break;
             }
+            // Another may have it sooner; if none has, the next round is patient.
+            let hasty = (tries == 1 && locations.len() > 1).then(|| client.hasty());
+            let client = hasty.as_ref().unwrap_or(client);
             match once(client, location, expected, options, tries, start) {
                 Ok(loaded) => return Ok(loaded),
                 Err(error) => {

@@ -26,6 +26,8 @@ pub use load::{Expected, LoadError, LoadOptions, Loaded, load};
 pub use location::{BadLocation, Location};
 pub use mirrors::Mirrors;
 
+use std::sync::Arc;
+
 use crate::image::Pack;
 
 /// A place that holds packs.
@@ -38,6 +40,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`] when the store does not have them, or can't be asked.
     fn open(&self, pack: &Pack, range: Range<u64>) -> Result<Box<dyn Body + '_>, StoreError>;
+
+    /// The same place, asked with less patience: for while another store may have it sooner. `None`
+    /// where there is nothing to wait for.
+    fn hasty(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
 
     /// Ends what is under way: what `open` and reads wait for fails soon, and so does all that
     /// is asked later.

@@ -214,8 +214,12 @@ impl Deed {
     /// What a refusal likely comes from.
     fn hint(&self, error: Errno) -> &'static str {
         match (self, error) {
-            (Self::Bond(_), Errno::OPNOTSUPP) => "; the kernel needs the module bonding",
-            (Self::Vlan { .. }, Errno::OPNOTSUPP) => "; the kernel needs the module 8021q",
+            (Self::Bond(_), Errno::OPNOTSUPP) => {
+                "; the initramfs needs the module bonding: --modules vm,bonding"
+            }
+            (Self::Vlan { .. }, Errno::OPNOTSUPP) => {
+                "; the initramfs needs the module 8021q: --modules vm,8021q"
+            }
             (Self::Rename { .. }, Errno::BUSY) => {
                 "; it is up, and this kernel renames none that is"
             }

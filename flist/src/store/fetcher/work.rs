@@ -10,6 +10,7 @@ use super::receive::Answer;
 use super::state::{Next, Run};
 use super::{FetchError, Patience, Shared};
 use crate::chunk::Corrupt;
+use crate::store::mirrors::Haste;
 use crate::store::{Store, StoreError};
 
 /// How asking all mirrors went.
@@ -55,7 +56,8 @@ impl Shared {
     }
 
     fn serve(&self, mut run: Run) {
-        let round = self.round(&mut run.chunks);
+        let haste = if run.rounds == 0 { Haste::Hasty } else { Haste::Patient };
+        let round = self.round(&mut run.chunks, haste);
         let now = Instant::now();
         let mut state = self.lock();
         state.returned(&mut run);
@@ -75,9 +77,9 @@ impl Shared {
     }
 
     /// Asks all mirrors in turn for `chunks`, from which it takes away what has come.
-    fn round(&self, chunks: &mut Vec<u32>) -> Round {
+    fn round(&self, chunks: &mut Vec<u32>, haste: Haste) -> Round {
         let mut round = Round::default();
-        for (number, store) in self.mirrors.in_turn() {
+        for (number, store) in self.mirrors.in_turn(haste) {
             let before = chunks.len();
             let result = self.ask(store, chunks, &mut round);
             round.progress |= chunks.len() < before;

@@ -10,9 +10,6 @@ use ureq::http::Response;
 use super::Client;
 use crate::store::{Body, Fault, Stage, StoreError, Unreachable};
 
-/// Slower than this over a whole stall timeout counts as a stall: bytes a second.
-const TRICKLE: u64 = 512;
-
 /// The most that is read at a time where it is not known how much will come.
 const BLOCK: usize = 1 << 16;
 
@@ -55,14 +52,14 @@ impl<'a> Reader<'a> {
     }
 
     fn keep_pace(&mut self, read: u64) -> Result<(), StoreError> {
-        let window = self.client.options().stall_timeout;
+        let window = self.client.pace().stall;
         let (since, bytes) = (self.pace.0, self.pace.1 + read);
         self.pace.1 = bytes;
         if since.elapsed() < window {
             return Ok(());
         }
         self.pace = (Instant::now(), 0);
-        if u128::from(bytes) * 1000 < u128::from(TRICKLE) * window.as_millis() {
+        if u128::from(bytes) * 1000 < u128::from(self.client.pace().slowest) * window.as_millis() {
             let cause = Unreachable::TimedOut { stage: Stage::Body, after: window };
             return Err(StoreError::Unreachable {
                 place: self.place.clone(),

@@ -88,7 +88,29 @@ pub enum ClientError {
 
 /// An HTTP client. Clones share their connections.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client {
+    inner: Arc<Inner>,
+    pace: Pace,
+}
+
+/// How long a client waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// For a connection, TLS included.
+    pub(super) connect: Duration,
+    /// For the next byte.
+    pub(super) stall: Duration,
+    /// Fewer bytes a second than this over a whole stall time count as a stall.
+    pub(super) slowest: u64,
+}
+
+/// The most patience, and the least speed, for a mirror while others may be quicker. On a link
+/// that gives every mirror less, the second round waits as long as for a single one.
+const HASTY: Pace =
+    Pace { connect: Duration::from_secs(2), stall: Duration::from_secs(4), slowest: 32 << 10 };
+
+/// Slower than this counts as a stall in any case: bytes a second.
+const TRICKLE: u64 = 512;
 
 struct Inner {
     options: ClientOptions,
@@ -106,12 +128,32 @@ impl Client {
         let tls = TlsSetup::new(&options.ca_pem)?;
         let names = Names::default();
         let agent = RwLock::new(agent(&options, options.redirects, &tls, &names));
-        Ok(Self(Arc::new(Inner { options, tls, names, agent })))
+        let pace = Pace {
+            connect: options.connect_timeout,
+            stall: options.stall_timeout,
+            slowest: TRICKLE,
+        };
+        Ok(Self { inner: Arc::new(Inner { options, tls, names, agent }), pace })
+    }
+
+    /// The same client, its connections too, for asking a server that others may outrun.
+    #[must_use]
+    pub fn hasty(&self) -> Self {
+        let pace = Pace {
+            connect: HASTY.connect.min(self.pace.connect),
+            stall: HASTY.stall.min(self.pace.stall),
+            slowest: HASTY.slowest,
+        };
+        Self { inner: Arc::clone(&self.inner), pace }
+    }
+
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// How it works.
     pub fn options(&self) -> &ClientOptions {
-        &self.0.options
+        &self.inner.options
     }
 
     /// The answer to a GET, of `range` if there is one. It is 200, or for a range also 206 or
@@ -125,7 +167,7 @@ impl Client {
         range: Option<&Range<u64>>,
         deadline: Option<Instant>,
     ) -> Result<Response<ureq::Body>, StoreError> {
-        let (mut sent, mut clock) = (1, self.0.options.clock.as_ref());
+        let (mut sent, mut clock) = (1, self.inner.options.clock.as_ref());
         let response = loop {
             match self.send(url, range, deadline) {
                 Err(StoreError::Unreachable {
@@ -156,7 +198,7 @@ impl Client {
 
     /// The error that a status is: the proxy's, where it is one that proxies give.
     fn status(&self, url: &str, place: String, status: u16) -> StoreError {
-        match self.0.options.proxies.of_url(url) {
+        match self.inner.options.proxies.of_url(url) {
             Some(proxy) if matches!(status, 407 | 502..=504) => {
                 let (proxy, fault) = (proxy.to_string(), ProxyFault::Status(status));
                 let cause = Unreachable::Proxy { proxy, fault };
@@ -172,14 +214,20 @@ impl Client {
         range: Option<&Range<u64>>,
         deadline: Option<Instant>,
     ) -> Result<Response<ureq::Body>, StoreError> {
-        let agent = self.0.agent.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let agent = self.inner.agent.read().unwrap_or_else(PoisonError::into_inner).clone();
         let request = agent.get(url).header("Accept-Encoding", "identity");
         let request = match range {
             Some(range) => request.header("Range", range::range(range)),
             None => request,
         };
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        let request = request.config().timeout_global(left).build();
+        let request = request
+            .config()
+            .timeout_global(left)
+            .timeout_connect(Some(self.pace.connect))
+            .timeout_per_read(Some(self.pace.stall))
+            .timeout_per_write(Some(self.pace.stall))
+            .build();
         request.call().map_err(|error| self.explain(error, url, Stage::Answer))
     }
 
@@ -236,7 +284,7 @@ impl Client {
         body: &[u8],
         time: Duration,
     ) -> Result<u16, StoreError> {
-        let agent = self.0.agent.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let agent = self.inner.agent.read().unwrap_or_else(PoisonError::into_inner).clone();
         let request = agent.post(url).header("Content-Type", kind);
         let request = request.config().timeout_global(Some(time)).build();
         let response = request.send(body).map_err(|e| self.explain(e, url, Stage::Answer))?;
@@ -254,7 +302,7 @@ impl Client {
     pub fn date(&self, url: &str, time: Duration) -> Result<i64, StoreError> {
         let fault =
             |why: String| StoreError::Protocol { place: url.into(), fault: Fault::Http(why) };
-        let Inner { options, tls, names, .. } = &*self.0;
+        let Inner { options, tls, names, .. } = &*self.inner;
         let tls = tls.at_any_time().map_err(|e| fault(e.to_string()))?;
         // Where it leads to does not matter.
         let agent = agent(options, 0, &tls, names);
@@ -266,15 +314,15 @@ impl Client {
 
     /// Ends all requests under way. Later ones use new connections.
     pub(super) fn abort(&self) {
-        let Inner { options, tls, names, .. } = &*self.0;
+        let Inner { options, tls, names, .. } = &*self.inner;
         let fresh = agent(options, options.redirects, tls, names);
-        let mut agent = self.0.agent.write().unwrap_or_else(PoisonError::into_inner);
+        let mut agent = self.inner.agent.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *agent, fresh).shutdown();
     }
 
     /// The library's error in this project's terms.
     pub(super) fn explain(&self, error: ureq::Error, url: &str, stage: Stage) -> StoreError {
-        explain(error, url, stage, &self.0.options, &self.0.names)
+        explain(error, url, stage, self, &self.inner.names)
     }
 }
 

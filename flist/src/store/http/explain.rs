@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use rustls::pki_types::UnixTime;
 use ureq::{Error, Timeout};
 
-use super::client::ClientOptions;
+use super::client::{Client, ClientOptions, Pace};
 use super::resolver::{Names, NoSuchName};
 use super::via::NoTunnel;
 use crate::date;
@@ -16,14 +16,15 @@ pub(super) fn explain(
     error: Error,
     url: &str,
     stage: Stage,
-    options: &ClientOptions,
+    client: &Client,
     names: &Names,
 ) -> StoreError {
+    let options = client.options();
     let place = url.to_owned();
     let at_the_door = matches!(error, Error::Timeout(Timeout::Connect | Timeout::Resolve));
     let cause = match error {
-        Error::Timeout(timeout) => timed_out(timeout, stage, options),
-        Error::Io(io) => match from_io(io, stage, options) {
+        Error::Timeout(timeout) => timed_out(timeout, stage, client.pace()),
+        Error::Io(io) => match from_io(io, stage, client.pace()) {
             Ok(cause) => cause,
             Err(fault) => return StoreError::Protocol { place, fault },
         },
@@ -69,20 +70,16 @@ fn by_proxy(refused: &NoTunnel, url: &str, options: &ClientOptions) -> Unreachab
     Unreachable::Proxy { proxy, fault }
 }
 
-fn timed_out(timeout: Timeout, stage: Stage, options: &ClientOptions) -> Unreachable {
+fn timed_out(timeout: Timeout, stage: Stage, pace: &Pace) -> Unreachable {
     match timeout {
         Timeout::Connect | Timeout::Resolve => {
-            Unreachable::TimedOut { stage: Stage::Connect, after: options.connect_timeout }
+            Unreachable::TimedOut { stage: Stage::Connect, after: pace.connect }
         }
-        _ => Unreachable::TimedOut { stage, after: options.stall_timeout },
+        _ => Unreachable::TimedOut { stage, after: pace.stall },
     }
 }
 
-fn from_io(
-    error: std::io::Error,
-    stage: Stage,
-    options: &ClientOptions,
-) -> Result<Unreachable, Fault> {
+fn from_io(error: std::io::Error, stage: Stage, pace: &Pace) -> Result<Unreachable, Fault> {
     if let Some(error) = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
         return Ok(tls(error));
     }
@@ -93,7 +90,7 @@ fn from_io(
         | ErrorKind::NetworkDown
         | ErrorKind::AddrNotAvailable => Unreachable::NoRoute(error.to_string()),
         ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-            Unreachable::TimedOut { stage, after: options.stall_timeout }
+            Unreachable::TimedOut { stage, after: pace.stall }
         }
         ErrorKind::NotConnected => Unreachable::Shutdown,
         ErrorKind::InvalidData | ErrorKind::InvalidInput => {

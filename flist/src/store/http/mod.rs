@@ -14,6 +14,7 @@ mod via;
 mod tests;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ureq::http::Response;
@@ -28,13 +29,13 @@ pub use proxy::{BadProxy, Proxies, Proxy};
 pub struct Http {
     client: Client,
     base: String,
-    knows_no_ranges: AtomicBool,
+    knows_no_ranges: Arc<AtomicBool>,
 }
 
 impl Http {
     /// The store at `base`; nothing is asked yet.
     pub fn new(client: Client, base: String) -> Self {
-        Self { client, base, knows_no_ranges: AtomicBool::new(false) }
+        Self { client, base, knows_no_ranges: Arc::default() }
     }
 
     fn url(&self, pack: &Pack) -> String {
@@ -67,6 +68,11 @@ impl Store for Http {
             self.warn_once();
         }
         Ok(Box::new(HttpBody::new(&self.client, url, response, sent)))
+    }
+
+    fn hasty(&self) -> Option<Arc<dyn Store>> {
+        let (base, knows_no_ranges) = (self.base.clone(), Arc::clone(&self.knows_no_ranges));
+        Some(Arc::new(Self { client: self.client.hasty(), base, knows_no_ranges }))
     }
 
     fn shutdown(&self) {
