@@ -237,7 +237,7 @@ fn network_failure(error: &NetError) -> Failure {
         NetError::Spec(_) => "correct the argument on the kernel command line",
         NetError::Off => "leave ip=off out: the image comes over the network",
         NetError::NoInterface { .. } => {
-            "see that the machine has a network card, and the initramfs its module: `zimg-initramfs --modules`"
+            "see that the machine has a network card, and the initramfs its module: `initramfs --modules`"
         }
         NetError::NoCarrier { .. } => "plug in the cable; see that the switch port is enabled",
         NetError::NoAnswer { .. } => {
