@@ -10,7 +10,7 @@ use crate::decompress::{self, SUFFIXES};
 use crate::modinfo::{ModInfo, normalise};
 use crate::{Error, lines};
 
-/// What a virtual machine may need to reach its network, its entropy, its disks and its watchdog:
+/// What a virtual machine may need to reach its network, its entropy and its disks:
 /// QEMU and KVM, Firecracker (virtio_mmio), VMware, Hyper-V and Azure, Xen, AWS, Google Cloud.
 /// What `bond=` and `vlan=` need is not among it: bonding and 8021q, a tenth of the initramfs, are
 /// for metal. A kernel that lacks one of them, or has it built in, is as good.
@@ -24,7 +24,6 @@ pub const VM_MODULES: &[&str] = &[
     "gve",
     "hv_netvsc",
     "hv_storvsc",
-    "i6300esb",
     "ipv6",
     "mana",
     "nvme",
@@ -37,7 +36,6 @@ pub const VM_MODULES: &[&str] = &[
     "virtio_rng",
     "virtio_scsi",
     "vmxnet3",
-    "wdat_wdt",
     "xen_blkfront",
     "xen_netfront",
 ];
