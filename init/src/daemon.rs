@@ -51,6 +51,7 @@ pub(crate) fn run() -> ExitCode {
 /// PID 1, which was its standard output; the standard streams are the kernel log from now on.
 fn prepare() -> io::Result<File> {
     sys::signals::ignore_ending_signals()?;
+    sys::signals::never_stay_stopped()?;
     let pipe = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
     if let Err(e) = kmsg::init() {
         eprintln!("zimg: the root daemon has no log: {e}");
