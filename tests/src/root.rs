@@ -44,6 +44,59 @@ pub const DEBIAN: Recipe = Recipe {
     ],
 };
 
+/// Debian 12 with systemd, and both networkd and NetworkManager, of which the command line chooses.
+/// The image has networkd do DHCP on every interface, as its images do.
+pub const NETWORKS: Recipe = Recipe {
+    suite: "bookworm",
+    variant: "minbase",
+    packages: &[
+        "systemd-sysv",
+        "udev",
+        "dbus",
+        "systemd-resolved",
+        "network-manager",
+        "iproute2",
+        "isc-dhcp-client",
+        "kexec-tools",
+        "busybox",
+    ],
+    finish: &[
+        "chroot \"$1\" passwd -d root",
+        "rm -f \"$1/etc/hostname\"",
+        "printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' \
+         > \"$1/etc/systemd/network/80-dhcp.network\"",
+    ],
+};
+
+/// Debian 12 without systemd: SysV init, ifupdown with DHCP on every name the card may get.
+pub const SYSVINIT: Recipe = without_systemd(&[
+    "sysvinit-core",
+    "sysv-rc",
+    "initscripts",
+    "udev",
+    "ifupdown",
+    "isc-dhcp-client",
+    "iproute2",
+    "kexec-tools",
+    "busybox",
+]);
+
+const fn without_systemd(packages: &'static [&'static str]) -> Recipe {
+    Recipe {
+        suite: "bookworm",
+        variant: "minbase",
+        packages,
+        finish: &[
+            "chroot \"$1\" passwd -d root",
+            "rm -f \"$1/etc/hostname\"",
+            "rm -f \"$1/etc/resolv.conf\"; touch \"$1/etc/resolv.conf\"",
+            "printf 'auto ens3\\niface ens3 inet dhcp\\n' > \"$1/etc/network/interfaces.d/ens3\"",
+            "sed -i 's/^[2-6]:23:/#&/; \
+             s|^1:2345.*|T0:2345:respawn:/sbin/getty -L ttyS0 115200 vt100|' \"$1/etc/inittab\"",
+        ],
+    }
+}
+
 /// The root of `recipe` as a tar, made now or before.
 ///
 /// # Errors

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tests::guests::{self, Source};
 use tests::lab::Server;
-use tests::out;
 use tests::vm::{Machine, Vm};
 use tests::wire::{NETDEV, SERVER, Wire};
+use tests::{out, root};
 
 /// How long anything may take under software emulation on a busy machine.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -137,7 +137,7 @@ impl Running<'_> {
     }
 
     fn ends(mut self) -> Result {
-        self.vm.send("poweroff\n")?;
+        self.vm.send("dmesg -n 8; poweroff\n")?;
         let said = self.vm.wait_for("Power down", END)?;
         ensure!(self.vm.wait_end(LIMIT)?.success());
         for bad in ["ailed to unmount", "blocked for more than", "Kernel panic"] {
@@ -145,6 +145,46 @@ impl Running<'_> {
         }
         Ok(())
     }
+}
+
+#[test]
+fn networkd() -> Result {
+    keeps_its_root(&Guest {
+        name: "networkd",
+        source: Source::Debian(&root::NETWORKS),
+        arguments: "systemd.mask=NetworkManager.service systemd.wants=systemd-networkd.service",
+        resolve: "getent hosts",
+        done: &[
+            "p=$(systemctl show -P MainPID systemd-networkd); systemctl restart systemd-networkd; \
+             [ $p != $(systemctl show -P MainPID systemd-networkd) ]",
+            "networkctl reload && networkctl reconfigure $i",
+            // The control: the address does go, and the root daemon puts it back.
+            "networkctl down $i; until dmesg | grep -q 'it is back'; do sleep 1; done",
+            "systemctl daemon-reexec",
+        ],
+        not: &[],
+    })
+}
+
+const IFUPDOWN: &[&str] = &[
+    "ifdown $i 2>&1 | grep 'stays up'",
+    "ifup $i && grep zimg-$i /run/network/ifstate && ! ls /run/dhclient.$i.pid 2>/dev/null",
+    "/etc/init.d/networking restart 2>&1 | grep done",
+    // The control: by force the address does go, and the root daemon puts it back.
+    "! dmesg | grep 'taken away' && ifdown --force $i; \
+     until dmesg | grep -q 'it is back'; do sleep 1; done; ifup $i",
+];
+
+#[test]
+fn sysvinit() -> Result {
+    keeps_its_root(&Guest {
+        name: "sysvinit",
+        source: Source::Debian(&root::SYSVINIT),
+        arguments: "",
+        resolve: "getent hosts",
+        done: IFUPDOWN,
+        not: &[],
+    })
 }
 
 #[test]
