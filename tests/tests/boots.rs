@@ -30,7 +30,8 @@ fn debian(more: &str) -> anyhow::Result<Vm> {
 
 /// Ends a machine by `command` and looks at what systemd said of its unmounting.
 fn ends_clean(mut vm: Vm, command: &str, last_words: &str) -> Result {
-    vm.send(&format!("{command}\n"))?;
+    // The console shows again what systemd-shutdown writes to the kernel log.
+    vm.send(&format!("dmesg -n 8; {command}\n"))?;
     let said = vm.wait_for(last_words, LIMIT)?;
     let status = vm.wait_end(LIMIT)?;
     assert!(status.success(), "qemu: {status}");
