@@ -76,7 +76,7 @@ impl Report {
         let mut text = String::from("# Benchmarks\n\n");
         writeln!(
             text,
-            "Made by `scripts/bench`, everything in one sitting. {}. Timings are medians of {runs} \
+            "Made by `scripts/bench --runs {runs}`, everything in one sitting. {}. Timings are medians of {runs} \
              runs with the spread in brackets; a peer's runs take turns with ours.\n",
             machine()?
         )?;
