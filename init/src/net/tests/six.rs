@@ -8,25 +8,25 @@ use super::world::{Namespace, RANGE, Server, at_bridge, rack, router_address, se
 use crate::net::spec::{Method, NetConfig, Request};
 use crate::net::{self, NetError, Up};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// The router, at its link and beyond.
-const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+pub(super) const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// The node's MAC and what it makes of 2001:db8::/64.
 const MAC: &str = "02:00:00:00:00:77";
-const OWN: &str = "2001:db8::ff:fe00:77";
+pub(super) const OWN: &str = "2001:db8::ff:fe00:77";
 /// The node as a DHCPv6 client.
 const DUID: &str = "id:00:03:00:01:02:00:00:00:00:77";
-const ADVERTISED: &str = "--dhcp-range=2001:db8::,ra-only,64,1h";
+pub(super) const ADVERTISED: &str = "--dhcp-range=2001:db8::,ra-only,64,1h";
 const LEASED: &str = "--dhcp-range=2001:db8::100,2001:db8::1ff,64,1h";
 
 /// A rack and a node with that MAC.
-fn pair() -> (Namespace, Namespace) {
+pub(super) fn pair() -> (Namespace, Namespace) {
     let (node, rack) = rack();
     node.run(&format!("ip link set eth0 address {MAC}"));
     (node, rack)
 }
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().expect(text)
 }
 

@@ -4,27 +4,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::keep::{keep, wait_for};
-use super::world::{Namespace, RANGE, Server, rack, router_address};
+use super::six::{ADVERTISED, OWN, PATIENCE, ROUTER, ip, pair};
+use super::world::{Namespace, RANGE, Server, router_address};
 use crate::net::netlink::Netlink;
 use crate::net::six::frame;
 use crate::net::socket::PacketSocket;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const MAC: &str = "02:00:00:00:00:77";
-const OWN: &str = "2001:db8::ff:fe00:77";
-const ADVERTISED: &str = "--dhcp-range=2001:db8::,ra-only,64,1h";
 const ALL: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
-
-fn pair() -> (Namespace, Namespace) {
-    let (node, rack) = rack();
-    node.run(&format!("ip link set eth0 address {MAC}"));
-    (node, rack)
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().expect(text)
-}
 
 fn has(node: &Namespace, address: &str) -> bool {
     node.run("ip -6 address show dev eth0").contains(&format!("inet6 {address}/"))
