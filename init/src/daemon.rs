@@ -51,7 +51,6 @@ pub(crate) fn run() -> ExitCode {
 /// PID 1, which was its standard output; the standard streams are the kernel log from now on.
 fn prepare() -> io::Result<File> {
     sys::signals::ignore_ending_signals()?;
-    sys::signals::never_stay_stopped()?;
     let pipe = File::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?);
     if let Err(e) = kmsg::init() {
         eprintln!("zimg: the root daemon has no log: {e}");
@@ -63,6 +62,8 @@ fn prepare() -> io::Result<File> {
     rustix::process::setsid()?;
     spare();
     drop_rights();
+    // It starts a thread, which has the rights that were left by then.
+    sys::signals::never_stay_stopped()?;
     Ok(pipe)
 }
 
