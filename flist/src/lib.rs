@@ -11,6 +11,7 @@ pub mod fs;
 pub mod fuse;
 pub mod id;
 pub mod image;
+pub mod profile;
 pub mod store;
 
 #[cfg(feature = "build")]

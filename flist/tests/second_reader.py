@@ -125,6 +125,8 @@ def listing(file):
         yield f"chunk {length} stored {stored} in {pack} at {offset} id {col('chid').take(32).hex()}"
     while col("plen").left():
         yield f"pack {col('plen').number()} id {col('pkid').take(32).hex()}"
+    if col("prof").left():
+        yield f"profile of {col('prof').number()} chunks"
     while col("meta").left():
         yield f"meta {col('meta').counted().hex()}={col('meta').counted().hex()}"
     assert not any(column.left() for column in columns.values()), "nothing is left over"

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use argh::FromArgs;
 use flist::build::{Options, Progress, Report, Source, Stage, build};
 use flist::format::MAGIC;
+use flist::profile::{MAX_PROFILE_LEN, Profile};
 
 use crate::exit::{self, Usage};
 use crate::open;
@@ -30,7 +31,8 @@ const MOST_THREADS: usize = 512;
     example = "{command_name} /srv/roots/debian debian.flist\n\
                {command_name} debian.tar.zst www/debian.flist --store www\n\
                {command_name} - debian.flist < debian.tar\n\
-               {command_name} /srv/roots/debian new.flist --base old.flist"
+               {command_name} /srv/roots/debian new.flist --base old.flist\n\
+               {command_name} /srv/roots/debian new.flist --profile debian.profile"
 )]
 pub(crate) struct Args {
     /// root file system: a directory, a tar (plain, .gz, .xz, .zst), or - for a tar on stdin
@@ -52,6 +54,10 @@ pub(crate) struct Args {
     /// threads that compress (default: one a processor)
     #[argh(option)]
     threads: Option<NonZeroUsize>,
+    /// profile of what a boot reads (`zimg mount --profile-out`, scripts/profile): laid out first, to
+    /// be fetched ahead of need; several are merged
+    #[argh(option)]
+    profile: Vec<PathBuf>,
     /// record creation times too; the image then depends on when the tree was made
     #[argh(switch)]
     btime: bool,
@@ -79,6 +85,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         level: args.level,
         threads: args.threads,
         base: args.base.as_deref().map(open::base).transpose()?,
+        profile: profiles(&args.profile)?,
         clamp: source_date_epoch()?,
         btime: args.btime,
         meta: metadata(args)?,
@@ -117,6 +124,18 @@ fn metadata(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
         _ => Err(Usage(format!("build: --label {label}: the form is KEY=VALUE")).into()),
     });
     title.chain(labels).collect()
+}
+
+/// One profile of all that are named.
+fn profiles(paths: &[PathBuf]) -> anyhow::Result<Profile> {
+    let read = |path: &PathBuf| -> anyhow::Result<Profile> {
+        let name = || format!("--profile {}", path.display());
+        let mut text = Vec::new();
+        let file = std::fs::File::open(path).with_context(name)?;
+        file.take(MAX_PROFILE_LEN).read_to_end(&mut text).with_context(name)?;
+        Profile::parse(&text).with_context(name)
+    };
+    Ok(Profile::merged(paths.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?))
 }
 
 fn source_date_epoch() -> anyhow::Result<Option<i64>> {
@@ -201,5 +220,15 @@ fn print(report: &Report, path: &Path) -> io::Result<()> {
         report.packs.base_chunks,
         text::bytes(report.packs.bytes_written),
     )?;
+    let profile = &report.profile;
+    if profile.chunks > 0 || profile.missing > 0 {
+        writeln!(
+            out,
+            "profile: {} in {} chunks lie first; {} of its ranges are not in this tree",
+            text::bytes(profile.stored_bytes),
+            profile.chunks,
+            profile.missing,
+        )?;
+    }
     writeln!(out, "root hash {}", report.root_hash)
 }

@@ -46,8 +46,13 @@ impl Chunker {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next chunk, if what was pushed so far decides where it ends; `last` says that the
-    /// content space ends here.
+    /// Whether all that was pushed is cut off.
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.buffer.len()
+    }
+
+    /// The next chunk, if what was pushed so far decides where it ends; `last` says that a
+    /// chunk must end here.
     pub(super) fn next(&mut self, last: bool) -> Option<&[u8]> {
         let rest = self.buffer.get(self.start..).unwrap_or_default();
         if rest.is_empty() || rest.len() < MAX && !last {

@@ -22,7 +22,7 @@ impl<F: FnMut(u64, &[u8]) -> Result<(), BuildError>> Sink for F {
     }
 }
 
-/// The bytes of one file go in, its data comes out.
+/// The bytes of a file, or of a range of it, go in; its data comes out.
 pub(super) struct Holes<'a> {
     sink: &'a mut dyn Sink,
     /// Offset of the first byte that was not yet passed on, a multiple of [`PAGE`].
@@ -34,8 +34,9 @@ pub(super) struct Holes<'a> {
 }
 
 impl<'a> Holes<'a> {
-    pub(super) fn new(sink: &'a mut dyn Sink) -> Self {
-        Self { sink, at: 0, zeros: 0, page: Vec::with_capacity(PAGE) }
+    /// What comes begins at offset `at` of the file, a multiple of [`PAGE`].
+    pub(super) fn new(at: u64, sink: &'a mut dyn Sink) -> Self {
+        Self { sink, at, zeros: 0, page: Vec::with_capacity(PAGE) }
     }
 
     /// The next bytes of the file.
@@ -68,7 +69,7 @@ impl<'a> Holes<'a> {
         Ok(())
     }
 
-    /// The file ends here.
+    /// The file, or the range, ends here.
     pub(super) fn finish(mut self) -> Result<(), BuildError> {
         let rest = std::mem::take(&mut self.page);
         if rest.iter().all(|&b| b == 0) {
@@ -161,7 +162,7 @@ mod tests {
 
     fn feed(parts: &[Part], step: usize, as_bytes: bool) -> (Vec<u8>, Runs) {
         let (mut plain, mut runs) = (Vec::new(), Runs::default());
-        let mut holes = Holes::new(&mut runs);
+        let mut holes = Holes::new(0, &mut runs);
         for part in parts {
             match *part {
                 Part::Zeros(n) if !as_bytes => {

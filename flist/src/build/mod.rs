@@ -2,12 +2,13 @@
 //! number of threads.
 //!
 //! Scan the tree, put its inodes in order, find equal contents, lay the distinct ones end to end,
-//! cut, compress and pack them, and write the flist. A build that fails leaves nothing behind.
+//! those of a profile first, cut, compress and pack them, and write the flist. A build that fails leaves nothing behind.
 
 mod chunker;
 mod dedup;
 mod error;
 mod holes;
+mod layout;
 mod options;
 mod output;
 mod packs;
@@ -26,10 +27,11 @@ use std::thread::ScopedJoinHandle;
 pub use error::BuildError;
 pub use options::{DEFAULT_LEVEL, Options, Progress, Source, Stage};
 pub use packs::PackCounts;
-pub use report::{InodeCounts, LeftOut, Report};
+pub use report::{InodeCounts, LeftOut, Profiled, Report};
 
 use crate::format;
 use crate::image::{Image, Tables};
+use layout::Layout;
 use output::Output;
 use packs::{Finished, Packs};
 use pipeline::Contents;
@@ -64,17 +66,19 @@ pub fn build(
     let same = dedup::first_of_equals(&input, threads, progress)?;
     progress.stage(Stage::Compress, distinct_bytes(&input, &same));
     let packs = Packs::new(output.packs(), options.base.as_ref());
-    let contents = pipeline::run(&input, &same, packs, level, threads, progress)?;
+    let layout = Layout::new(&input, &same, &options.profile);
+    let contents = pipeline::run(&input, &layout, packs, level, threads, progress)?;
     input.place.unchanged()?;
     progress.stage(Stage::Finish, 0);
-    let Contents { chunks, packs: Finished { table, counts, undo }, extents } = contents;
-    let tables = Tables { chunks, packs: table, meta, ..Tables::default() };
+    let Contents { chunks, profiled, packs: Finished { table, counts, undo }, extents } = contents;
+    let tables = Tables { chunks, profiled, packs: table, meta, ..Tables::default() };
     let image = Image::new(tables::fill(&input, &same, &extents, tables, options)?)?;
     let flist = format::encode(&image)?;
     output.write(&flist)?;
     undo.keep();
 
-    Ok(Report::new(&image, &flist, counts, found, options.base_warnings(level)))
+    let profile = Profiled::new(&image, &layout);
+    Ok(Report::new(&image, &flist, counts, profile, found, options.base_warnings(level)))
 }
 
 /// The tree, where its contents lie, and what was left out.

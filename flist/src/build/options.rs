@@ -6,6 +6,7 @@ use std::{fs, thread};
 
 use super::{BuildError, META_CHUNKER, META_COMPRESSOR, META_LEVEL, chunker};
 use crate::image::Image;
+use crate::profile::Profile;
 
 /// The compression level where neither the options nor the base say one.
 pub const DEFAULT_LEVEL: i32 = 12;
@@ -48,6 +49,8 @@ pub struct Options {
     pub threads: Option<NonZeroUsize>,
     /// An image whose chunks are referred to, not written again.
     pub base: Option<Image>,
+    /// What a boot reads: laid out first and in this order, in packs of its own.
+    pub profile: Profile,
     /// Times later than this, in seconds since 1970, become it (`SOURCE_DATE_EPOCH`).
     pub clamp: Option<i64>,
     /// Record creation times. The image then depends on when the tree was made.

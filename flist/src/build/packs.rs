@@ -158,7 +158,8 @@ impl<'a> Packs<'a> {
         Ok(place)
     }
 
-    fn close(&mut self) -> Result<(), BuildError> {
+    /// Ends the open pack: what is added next goes into another.
+    pub(super) fn close(&mut self) -> Result<(), BuildError> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let pack = Pack { id: open.hasher.finalize().into(), len: open.len };
         if let Some(entry) = self.table.get_mut(open.index as usize) {

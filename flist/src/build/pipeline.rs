@@ -12,6 +12,7 @@ use zstd::zstd_safe::CParameter;
 
 use super::chunker::Chunker;
 use super::error::fit;
+use super::layout::{Layout, Stretch};
 use super::packs::{Finished, Packs};
 use super::read::{Input, Reader};
 use super::{BuildError, Progress};
@@ -25,6 +26,8 @@ const SLOTS_PER_THREAD: usize = 6;
 /// All contents, written.
 pub(super) struct Contents {
     pub(super) chunks: Vec<Chunk>,
+    /// How many of them, from the first, hold what the profile needs.
+    pub(super) profiled: u32,
     pub(super) packs: Finished,
     pub(super) extents: Extents,
 }
@@ -32,22 +35,51 @@ pub(super) struct Contents {
 /// The extents of the files that have contents of their own.
 #[derive(Default)]
 pub(super) struct Extents {
+    /// File by file, in inode order; a file's in file order.
     all: Vec<Extent>,
-    /// By inode index: first in `all`, and how many.
-    of: Vec<(usize, usize)>,
+    /// Inode index, first in `all`, and how many; in inode order.
+    of: Vec<(u32, usize, usize)>,
 }
 
 impl Extents {
+    /// Those of the pieces laid out, in any order, each with its inode index.
+    fn new(mut pieces: Vec<(u32, Extent)>) -> Self {
+        pieces.sort_unstable_by_key(|(at, piece)| (*at, piece.file_offset));
+        let mut extents = Self::default();
+        for (at, piece) in pieces {
+            let begin = extents.all.len();
+            match (extents.of.last_mut(), extents.all.last_mut()) {
+                (Some(of), Some(last)) if of.0 == at && goes_on(last, &piece) => {
+                    last.len += piece.len;
+                    continue;
+                }
+                (Some(of), _) if of.0 == at => of.2 += 1,
+                _ => extents.of.push((at, begin, 1)),
+            }
+            extents.all.push(piece);
+        }
+        extents
+    }
+
     /// Those of inode index `at`.
     pub(super) fn of(&self, at: u32) -> &[Extent] {
-        let (first, count) = self.of.get(at as usize).copied().unwrap_or_default();
-        self.all.get(first..first + count).unwrap_or_default()
+        let found = self.of.binary_search_by_key(&at, |of| of.0).ok();
+        let own = found.and_then(|found| self.of.get(found)).copied();
+        own.and_then(|(_, first, count)| self.all.get(first..first + count)).unwrap_or_default()
     }
+}
+
+/// Whether `next` goes on where `last` ends, in the file and in the content space.
+fn goes_on(last: &Extent, next: &Extent) -> bool {
+    last.file_offset + last.len == next.file_offset
+        && last.content_offset + last.len == next.content_offset
 }
 
 /// A chunk on its way, with its number in the content space.
 struct Slot {
     number: usize,
+    /// Whether it is the last one of the profile, and so of its pack.
+    ends_pack: bool,
     plain: Vec<u8>,
     frame: Vec<u8>,
     id: ChunkId,
@@ -55,7 +87,8 @@ struct Slot {
 
 impl Slot {
     fn new() -> Self {
-        Self { number: 0, plain: Vec::new(), frame: Vec::new(), id: ChunkId::from_bytes([0; 32]) }
+        let id = ChunkId::from_bytes([0; 32]);
+        Self { number: 0, ends_pack: false, plain: Vec::new(), frame: Vec::new(), id }
     }
 
     /// Raw, unless compression saves something.
@@ -64,11 +97,10 @@ impl Slot {
     }
 }
 
-/// Reads the contents of all files that are the first of their equals (`same`), cuts, compresses
-/// and writes them.
+/// Reads all contents in the order of `layout`, cuts, compresses and writes them.
 pub(super) fn run(
     input: &Input,
-    same: &[u32],
+    layout: &Layout,
     packs: Packs<'_>,
     level: i32,
     threads: usize,
@@ -88,10 +120,10 @@ pub(super) fn run(
             free: free_out,
             out: cut_in,
             number: 0,
-            extents: Extents::default(),
+            pieces: Vec::new(),
             end: 0,
         };
-        let feeder = scope.spawn(move || feeder.feed(input, same, progress));
+        let feeder = scope.spawn(move || feeder.feed(input, layout, progress));
         for _ in 0..threads {
             let (cut, done) = (&cut_out, done_in.clone());
             scope.spawn(move || compress(level, cut, &done));
@@ -102,8 +134,8 @@ pub(super) fn run(
         (written, super::join(feeder))
     });
     let (chunks, packs) = written?;
-    let extents = fed?;
-    Ok(Contents { chunks, packs: packs.finish()?, extents })
+    let (extents, profiled) = fed?;
+    Ok(Contents { chunks, profiled: fit(profiled, "chunks")?, packs: packs.finish()?, extents })
 }
 
 /// Reads and cuts.
@@ -113,51 +145,61 @@ struct Feeder {
     out: Sender<Slot>,
     /// Number of the next chunk.
     number: usize,
-    extents: Extents,
+    /// What is laid out so far, each with its inode index.
+    pieces: Vec<(u32, Extent)>,
     /// Where the content space ends so far.
     end: u64,
 }
 
 impl Feeder {
+    /// Returns the extents, and how many chunks hold what the profile needs.
     fn feed(
         mut self,
         input: &Input,
-        same: &[u32],
+        layout: &Layout,
         progress: &dyn Progress,
-    ) -> Result<Extents, BuildError> {
+    ) -> Result<(Extents, usize), BuildError> {
         let mut reader = Reader::new(input);
-        for (&first, at) in same.iter().zip(0..) {
-            let begin = self.extents.all.len();
-            if first == at {
-                reader.read(at, &mut |offset: u64, bytes: &[u8]| {
-                    if progress.cancelled() {
-                        return Err(BuildError::Cancelled);
-                    }
-                    progress.advance(bytes.len() as u64);
-                    self.extend(begin, offset, bytes.len() as u64);
-                    self.chunker.push(bytes);
-                    self.send(false)
-                })?;
-            }
-            self.extents.of.push((begin, self.extents.all.len() - begin));
+        for stretch in &layout.profiled {
+            self.lay(&mut reader, stretch, progress)?;
         }
         self.send(true)?;
-        Ok(self.extents)
+        let profiled = self.number;
+        for stretch in &layout.rest {
+            self.lay(&mut reader, stretch, progress)?;
+        }
+        self.send(true)?;
+        Ok((Extents::new(self.pieces), profiled))
     }
 
-    /// Records that the content space goes on with these bytes of the file whose extents begin at
-    /// `begin`.
-    fn extend(&mut self, begin: usize, file_offset: u64, len: u64) {
-        let content_offset = self.end;
+    fn lay(
+        &mut self,
+        reader: &mut Reader<'_>,
+        stretch: &Stretch,
+        progress: &dyn Progress,
+    ) -> Result<(), BuildError> {
+        reader.read_range(stretch.at, stretch.range.clone(), &mut |offset: u64, bytes: &[u8]| {
+            if progress.cancelled() {
+                return Err(BuildError::Cancelled);
+            }
+            progress.advance(bytes.len() as u64);
+            self.extend(stretch.at, offset, bytes.len() as u64);
+            self.chunker.push(bytes);
+            self.send(false)
+        })
+    }
+
+    /// Records that the content space goes on with these bytes of the file that is inode index `at`.
+    fn extend(&mut self, at: u32, file_offset: u64, len: u64) {
+        let piece = Extent { file_offset, content_offset: self.end, len };
         self.end += len;
-        let own = self.extents.all.get_mut(begin..).and_then(<[Extent]>::last_mut);
-        match own.filter(|last| last.file_offset + last.len == file_offset) {
-            Some(last) => last.len += len,
-            None => self.extents.all.push(Extent { file_offset, content_offset, len }),
+        match self.pieces.last_mut() {
+            Some((of, last)) if *of == at && goes_on(last, &piece) => last.len += len,
+            _ => self.pieces.push((at, piece)),
         }
     }
 
-    /// Sends off what is cut.
+    /// Sends off what is cut; all there is, where the profile or the content space ends here (`last`).
     fn send(&mut self, last: bool) -> Result<(), BuildError> {
         while let Some(chunk) = self.chunker.next(last) {
             // The writer hangs up when it fails, and its error is the one that is told.
@@ -165,6 +207,7 @@ impl Feeder {
             slot.number = self.number;
             slot.plain.clear();
             slot.plain.extend_from_slice(chunk);
+            slot.ends_pack = last && self.chunker.is_empty();
             self.number += 1;
             self.out.send(slot).ok().ok_or(BuildError::Cancelled)?;
         }
@@ -224,6 +267,9 @@ fn write<'a>(
         while let Some(slot) = waiting.remove(&chunks.len()) {
             let len = fit(slot.plain.len(), "bytes")?;
             chunks.push(packs.add(slot.id, len, slot.stored())?);
+            if slot.ends_pack {
+                packs.close()?;
+            }
             // Nobody takes it any more once all is read.
             let _ = free.send(slot);
         }

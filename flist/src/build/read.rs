@@ -1,6 +1,7 @@
 //! Reads the data of the tree's regular files from where it lies, and notices files that changed.
 
 use std::fs::File as FsFile;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -91,25 +92,36 @@ impl<'a> Reader<'a> {
 
     /// The data of the regular file that is inode index `at`, holes left out.
     pub(super) fn read(&mut self, at: u32, sink: &mut dyn Sink) -> Result<(), BuildError> {
+        let size = self.input.file(at).map_or(0, |file| file.size);
+        self.read_range(at, 0..size, sink)
+    }
+
+    /// The same of `range` of it, whose ends are multiples of a page or the end of the file.
+    pub(super) fn read_range(
+        &mut self,
+        at: u32,
+        range: Range<u64>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), BuildError> {
         let (Some(node), Some(file)) = (self.input.node(at), self.input.file(at)) else {
             return Ok(());
         };
-        if file.size == 0 {
+        if range.is_empty() {
             return Ok(());
         }
-        let mut holes = Holes::new(sink);
+        let mut holes = Holes::new(range.start, sink);
         match &file.data {
             Data::Disk { identity, sparse } => {
                 let open = self.open(at)?;
                 self.unchanged(at, &open, node, *identity)?;
                 if *sparse {
-                    self.sparse(at, &open, file.size, &mut holes)?;
+                    self.sparse(at, &open, range, &mut holes)?;
                 } else {
-                    self.range(at, &open, 0, file.size, &mut holes)?;
+                    self.range(at, &open, range, &mut holes)?;
                 }
                 self.unchanged(at, &open, node, *identity)?;
             }
-            Data::Archive(segments) => self.segments(at, segments, file.size, &mut holes)?,
+            Data::Archive(segments) => self.segments(at, segments, range, &mut holes)?,
         }
         holes.finish()
     }
@@ -157,42 +169,41 @@ impl<'a> Reader<'a> {
         &mut self,
         at: u32,
         open: &FsFile,
-        size: u64,
+        range: Range<u64>,
         holes: &mut Holes<'_>,
     ) -> Result<(), BuildError> {
-        let mut offset = 0;
-        while offset < size {
+        let mut offset = range.start;
+        while offset < range.end {
             let data = match rustix::fs::seek(open, SeekFrom::Data(offset)) {
-                Ok(data) => data.min(size),
-                Err(Errno::NXIO) => size,
+                Ok(data) => data.min(range.end),
+                Err(Errno::NXIO) => range.end,
                 // The file system does not tell.
                 Err(Errno::INVAL | Errno::OPNOTSUPP) => offset,
                 Err(e) => return Err(failed(self.input, at)(e)),
             };
             holes.zeros(data - offset)?;
             let end = match rustix::fs::seek(open, SeekFrom::Hole(data)) {
-                Ok(end) if end > data => end.min(size),
-                Ok(_) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NXIO) => size,
+                Ok(end) if end > data => end.min(range.end),
+                Ok(_) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NXIO) => range.end,
                 Err(e) => return Err(failed(self.input, at)(e)),
             };
-            self.range(at, open, data, end, holes)?;
+            self.range(at, open, data..end, holes)?;
             offset = end;
         }
         Ok(())
     }
 
-    /// All bytes from `start` to `end`.
+    /// All bytes of `range`.
     fn range(
         &mut self,
         at: u32,
         open: &FsFile,
-        start: u64,
-        end: u64,
+        range: Range<u64>,
         holes: &mut Holes<'_>,
     ) -> Result<(), BuildError> {
-        let mut offset = start;
-        while offset < end {
-            let want = usize::try_from(end - offset).map_or(BUFFER, |n| n.min(BUFFER));
+        let mut offset = range.start;
+        while offset < range.end {
+            let want = usize::try_from(range.end - offset).map_or(BUFFER, |n| n.min(BUFFER));
             let buffer = self.buffer.get_mut(..want).unwrap_or_default();
             let got = match open.read_at(buffer, offset) {
                 Ok(0) => return Err(BuildError::Changed(self.input.path(at))),
@@ -210,19 +221,24 @@ impl<'a> Reader<'a> {
         &mut self,
         at: u32,
         segments: &[Segment],
-        size: u64,
+        range: Range<u64>,
         holes: &mut Holes<'_>,
     ) -> Result<(), BuildError> {
         let Place::Archive { file: archive, .. } = &self.input.place else {
             return Err(BuildError::Changed(self.input.path(at)));
         };
-        let mut offset = 0;
+        let mut offset = range.start;
         for segment in segments {
-            holes.zeros(segment.file_offset - offset)?;
-            self.range(at, archive, segment.at, segment.at + segment.len, holes)?;
-            offset = segment.file_offset + segment.len;
+            let start = segment.file_offset.max(range.start);
+            let end = (segment.file_offset + segment.len).min(range.end);
+            if start < end {
+                holes.zeros(start - offset)?;
+                let begin = segment.at + (start - segment.file_offset);
+                self.range(at, archive, begin..begin + (end - start), holes)?;
+                offset = end;
+            }
         }
-        holes.zeros(size - offset)
+        holes.zeros(range.end - offset)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::PackCounts;
+use super::layout::Layout;
 use crate::id::RootHash;
 use crate::image::{Image, Inode, Kind};
 
@@ -28,10 +29,34 @@ pub struct Report {
     pub packs: PackCounts,
     /// Bytes of the tree's chunks as stored, each once, wherever they lie.
     pub stored_bytes: u64,
+    /// What became of the profile.
+    pub profile: Profiled,
     /// What the source holds and the image does not.
     pub left_out: LeftOut,
     /// Sentences for the user: what makes this build worse than it could be.
     pub warnings: Vec<String>,
+}
+
+/// What became of the profile of a build.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Profiled {
+    /// Chunks that hold what it needs; they lie first.
+    pub chunks: u64,
+    /// Bytes of these as stored.
+    pub stored_bytes: u64,
+    /// Ranges of it that the source does not have.
+    pub missing: u64,
+}
+
+impl Profiled {
+    pub(super) fn new(image: &Image, layout: &Layout) -> Self {
+        let chunks = image.chunks().get(..image.profiled().len()).unwrap_or_default();
+        Self {
+            chunks: chunks.len() as u64,
+            stored_bytes: chunks.iter().map(|chunk| u64::from(chunk.stored_len)).sum(),
+            missing: layout.missing as u64,
+        }
+    }
 }
 
 /// What of a source directory is not in the image.
@@ -64,6 +89,7 @@ impl Report {
         image: &Image,
         flist: &[u8],
         packs: PackCounts,
+        profile: Profiled,
         left_out: LeftOut,
         warnings: Vec<String>,
     ) -> Self {
@@ -84,6 +110,7 @@ impl Report {
             chunks: image.chunks().len() as u64,
             packs,
             stored_bytes: distinct.values().sum(),
+            profile,
             left_out,
             warnings,
         }

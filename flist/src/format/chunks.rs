@@ -1,4 +1,5 @@
-//! The chunks, `clen csto cpak coff chid`, and the packs they lie in, `plen pkid`.
+//! The chunks, `clen csto cpak coff chid`, the packs they lie in, `plen pkid`,
+//! and how many of them a profile has, `prof`.
 //!
 //! Chunks usually follow each other in their pack, so that pack and offset are zeros.
 
@@ -34,6 +35,11 @@ pub(super) fn write(image: &Image, out: &mut Columns) {
     out.put(s::CHUNK_OFFSET, offsets);
     out.put(s::CHUNK_ID, ids);
     write_packs(image.packs(), out);
+    let mut profiled = Writer::default();
+    if !image.profiled().is_empty() {
+        profiled.number(image.profiled().end.into());
+    }
+    out.put(s::PROFILED, profiled);
 }
 
 fn write_packs(packs: &[Pack], out: &mut Columns) {
@@ -75,7 +81,18 @@ pub(super) fn read(source: &Source<'_>, tables: &mut Tables) -> Read {
         tables.chunks.push(Chunk { id, pack, stored_len, len, offset });
     }
     packs.finish()?;
-    offsets.finish()
+    offsets.finish()?;
+    tables.profiled = read_profiled(source)?;
+    Ok(())
+}
+
+/// How many chunks the profile has: one number, or none.
+fn read_profiled(source: &Source<'_>) -> Read<u32> {
+    let bytes = source.bytes(s::PROFILED)?;
+    let mut reader = Reader::new(s::PROFILED, &bytes);
+    let profiled = if reader.is_empty() { 0 } else { reader.u32()? };
+    reader.finish()?;
+    Ok(profiled)
 }
 
 fn read_packs(source: &Source<'_>) -> Read<Vec<Pack>> {

@@ -66,6 +66,7 @@ sections! {
     CHUNK_ID = b"chid", "chunks: id", ID * MAX_CHUNKS, true;
     PACK_LEN = b"plen", "packs: length", NUMBER64 * MAX_PACKS, true;
     PACK_ID = b"pkid", "packs: id", ID * MAX_PACKS, true;
+    PROFILED = b"prof", "profile: number of chunks", NUMBER32, false;
     META = b"meta", "image metadata", MAX_META * MAX_META_LEN, false;
     BIRTH_SEC = b"bsec", "inodes: creation time, seconds", NUMBER64 * MAX_INODES, false;
     BIRTH_NSEC = b"bnsc", "inodes: creation time, nanoseconds", NUMBER32 * MAX_INODES, false;

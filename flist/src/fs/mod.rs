@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::chunk::Corrupt;
 use crate::image::{Image, Ino, Kind, MAX_NAME_LEN};
+use crate::profile::Recorder;
 use read::Assembler;
 
 /// Why the file system can't answer.
@@ -77,12 +78,19 @@ pub struct Fs {
     contents: Arc<dyn Contents>,
     /// Shared with reads on their way, which must not keep `contents` alive that ends them.
     assembler: Arc<Assembler>,
+    /// Takes down what is read.
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Fs {
     /// The file system of `image`, whose chunks `contents` has.
     pub fn new(image: Arc<Image>, contents: Arc<dyn Contents>) -> Self {
-        Self { image, contents, assembler: Arc::default() }
+        Self { image, contents, assembler: Arc::default(), recorder: None }
+    }
+
+    /// The same, with what is read of it noted by `recorder`.
+    pub fn recorded(self, recorder: Arc<Recorder>) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// The image.

@@ -77,6 +77,9 @@ impl Fs {
             Ok(plan) => plan,
             Err(error) => return done(Err(error)),
         };
+        if let Some(recorder) = &self.recorder {
+            recorder.note(ino, plan.start..plan.start + plan.len as u64);
+        }
         if plan.missing.is_empty() {
             return self.assembler.finish(&plan, &[], done);
         }

@@ -36,13 +36,15 @@ pub fn images() -> impl Strategy<Value = Image> {
 /// Any valid image, with its packs.
 pub fn samples() -> impl Strategy<Value = Sample> {
     let meta = vec(("[a-zé\0]{1,6}", "\\PC{0,12}"), 0..4);
-    (attributes(), vec(node(), 0..40), vec(set(), 0..4), contents(), meta, any::<bool>()).prop_map(
-        |(root, nodes, sets, contents, meta, btimes)| {
+    let rest = (meta, any::<bool>(), any::<Index>());
+    (attributes(), vec(node(), 0..40), vec(set(), 0..4), contents(), rest).prop_map(
+        |(root, nodes, sets, contents, (meta, btimes, profiled))| {
             let Contents { chunks, packs, content } = contents;
             let mut tables = Tree::new(root, nodes).tables(content.len() as u64, sets.len());
             tables.xattr_sets = std::iter::once(XattrSet::new()).chain(sets).collect();
             tables.packs =
                 packs.iter().map(|p| Pack { id: PackId::of(p), len: p.len() as u64 }).collect();
+            tables.profiled = narrow(profiled.index(chunks.len() + 1));
             tables.chunks = chunks;
             tables.meta = meta;
             if btimes {

@@ -103,24 +103,35 @@ impl Image {
         )
     }
 
-    /// A path from the root to `ino`, the first that a walk meets. Searches whole tables: for
+    /// A path from the root to `ino`, the first that a walk meets. Goes through whole tables: for
     /// messages.
     pub fn path(&self, ino: Ino) -> Option<Vec<u8>> {
-        let mut path = Vec::new();
-        let mut at = ino;
-        while at != ROOT {
-            let row = self.tables.dirents.iter().position(|e| e.ino == at)?;
-            let name = self.name(self.tables.dirents.get(row)?);
-            path.splice(0..0, [b"/", name].concat());
-            let holds = |inode: &Inode| match inode.kind {
-                Kind::Directory { first, count } => {
-                    row.checked_sub(first as usize).is_some_and(|i| i < count as usize)
+        self.paths(&[ino]).pop().flatten()
+    }
+
+    /// The same for several, in one pass.
+    pub fn paths(&self, inos: &[Ino]) -> Vec<Option<Vec<u8>>> {
+        // By inode: the directory that first names it, and the dirent there.
+        let mut named = vec![None; self.tables.inodes.len()];
+        for dir in ROOT..=self.inode_count() {
+            for entry in self.entries(dir).unwrap_or_default() {
+                if let Some(first @ None) = index(entry.ino).and_then(|i| named.get_mut(i)) {
+                    *first = Some((dir, entry));
                 }
-                _ => false,
-            };
-            at = Ino::try_from(self.tables.inodes.iter().position(holds)? + 1).ok()?;
+            }
         }
-        Some(if path.is_empty() { b"/".to_vec() } else { path })
+        let path = |ino: &Ino| {
+            let mut names = Vec::new();
+            let mut at = *ino;
+            while at != ROOT {
+                let (dir, entry) = (*named.get(index(at)?)?)?;
+                names.push(self.name(entry));
+                at = dir;
+            }
+            let path = names.iter().rev().flat_map(|name| [b"/", *name].concat());
+            Some(if names.is_empty() { b"/".to_vec() } else { path.collect() })
+        };
+        inos.iter().map(path).collect()
     }
 
     /// The target of a symbolic link; `None` where `ino` is none.
@@ -149,6 +160,11 @@ impl Image {
     /// The chunks of the content space, in its order.
     pub fn chunks(&self) -> &[Chunk] {
         &self.tables.chunks
+    }
+
+    /// The chunks that the image's own profile has it fetch first, in that order; none without one.
+    pub fn profiled(&self) -> std::ops::Range<u32> {
+        0..self.tables.profiled
     }
 
     /// The packs the chunks refer to.

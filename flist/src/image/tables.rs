@@ -133,6 +133,8 @@ pub struct Tables {
     pub xattr_sets: Vec<XattrSet>,
     /// The content space, chunk after chunk.
     pub chunks: Vec<Chunk>,
+    /// How many chunks, from the first, a boot reads: what a profile said, in its order. A hint.
+    pub profiled: u32,
     /// The packs the chunks lie in.
     pub packs: Vec<Pack>,
     /// Creation times, one an inode, or none at all (`zimg build --btime`).

@@ -68,6 +68,11 @@ fn sizes(t: &Tables) -> Check {
     within("xattr sets", t.xattr_sets.len(), MAX_XATTR_SETS)?;
     within("chunks", t.chunks.len(), MAX_CHUNKS)?;
     within("packs", t.packs.len(), MAX_PACKS)?;
+    table(
+        "profile",
+        t.profiled as usize <= t.chunks.len(),
+        "it has no more chunks than there are",
+    )?;
     within("metadata", t.meta.len(), MAX_META)?;
     let btimes = t.btimes.is_empty() || t.btimes.len() == t.inodes.len();
     table("creation times", btimes, "there is one for each inode, or none")?;

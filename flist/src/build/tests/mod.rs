@@ -3,6 +3,7 @@
 mod compare;
 mod directory;
 mod faults;
+mod profile;
 mod tar;
 mod tar_entries;
 

@@ -78,6 +78,7 @@ pub(super) fn image() -> Image {
         targets: b"hello".to_vec(),
         xattr_sets: vec![vec![], vec![(b"user.lang".to_vec(), b"en".to_vec())]],
         chunks: vec![chunk(b"a frame", 0, 700, 1500), chunk(b"raw", 700, 506, 506)],
+        profiled: 1,
         packs: vec![Pack { id: PackId::of(b"a pack"), len: 1206 }],
         meta: vec![
             ("title".to_owned(), "golden".to_owned()),
@@ -163,6 +164,7 @@ impl Notes<'_> {
             "vdev" => "device",
             "ltgt" => "link",
             "xset" => "set",
+            "prof" => "profile",
             "meta" => "pair",
             other => panic!("{other} has no notes"),
         };

@@ -61,6 +61,9 @@ fn listing(image: &Image) -> String {
         text += &format!("{line} id {}\n", c.id);
     }
     image.packs().iter().for_each(|pack| text += &format!("pack {} id {}\n", pack.len, pack.id));
+    if !image.profiled().is_empty() {
+        text += &format!("profile of {} chunks\n", image.profiled().end);
+    }
     for (key, value) in image.meta() {
         text += &format!("meta {}={}\n", hex(key.as_bytes()), hex(value.as_bytes()));
     }
