@@ -28,16 +28,10 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// away, renews the lease, asks other servers, follows the lease where it changes and then calls
 /// `on_change`. Never comes back. Needs neither `/proc` nor `/sys`.
 pub(crate) fn keep(up: Up, log: Log<'_>, on_change: &mut dyn FnMut(&Up)) {
-    let mut keeper = Keeper::new(up, log);
-    loop {
-        if let Err(refused) = keeper.turn(on_change) {
-            keeper.trouble(&refused.to_string());
-            std::thread::sleep(PAUSE);
-        }
-    }
+    Keeper::new(up, log).run(on_change);
 }
 
-struct Keeper<'a> {
+pub(super) struct Keeper<'a> {
     up: Up,
     log: Log<'a>,
     /// The lease; none where the command line gave the address, or it never ends.
@@ -60,7 +54,8 @@ fn doing(what: &str) -> impl FnOnce(Errno) -> Refused {
 }
 
 impl<'a> Keeper<'a> {
-    fn new(up: Up, log: Log<'a>) -> Self {
+    /// Watches over `up` from here on.
+    pub(super) fn new(up: Up, log: Log<'a>) -> Self {
         // Without a random number, a mix-up with another node is merely less unlikely.
         let seed = seed(up.mac).unwrap_or(up.index);
         let hostname = up.said.hostname.clone();
@@ -72,8 +67,20 @@ impl<'a> Keeper<'a> {
             None
         });
         let late = LateLease::begin(&up, seed, now);
-        let (socket, guard, phase) = (None, None, Phase::Bound);
+        let (socket, phase) = (None, Phase::Bound);
+        // Where that fails, it is tried again and told.
+        let guard = Guard::open().ok();
         Self { up, log, renewal, socket, guard, late, six, phase, told: None, refused: false }
+    }
+
+    /// Never comes back.
+    pub(super) fn run(mut self, on_change: &mut dyn FnMut(&Up)) {
+        loop {
+            if let Err(refused) = self.turn(on_change) {
+                self.trouble(&refused.to_string());
+                std::thread::sleep(PAUSE);
+            }
+        }
     }
 
     /// Does what is due, then waits for more.

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::world::{Namespace, RANGE, Server, rack};
-use crate::net::{self, Up};
+use crate::net::Up;
+use crate::net::keep::Keeper;
 use crate::sys;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,14 +31,15 @@ pub(super) fn keep(node: &Namespace, up: Up) -> (Receiver<String>, Receiver<Up>)
         rustix::process::chroot(root).expect("another root");
         rustix::process::chdir("/").expect("the other root");
         assert!(!Path::new("/proc").exists());
-        ready.send(()).expect("the test");
         let say = Mutex::new(say);
         let log = move |line: &str| {
             eprintln!("keep: {line}");
             // The test may have ended.
             drop(say.lock().expect("log").send(line.to_owned()));
         };
-        net::keep(up, &log, &mut |up| drop(change.send(up.clone())));
+        let keeper = Keeper::new(up, &log);
+        ready.send(()).expect("the test");
+        keeper.run(&mut |up| drop(change.send(up.clone())));
     });
     is_ready.recv().expect("a thread that keeps the lease");
     (said, changed)
