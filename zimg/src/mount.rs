@@ -60,6 +60,9 @@ pub(crate) struct Args {
     /// honour device nodes (root only)
     #[argh(switch)]
     dev: bool,
+    /// write what was read, in order, to this file once unmounted: a profile for `zimg build --profile`
+    #[argh(option)]
+    profile_out: Option<PathBuf>,
     /// most MiB of stored chunks to keep in memory (default 128)
     #[argh(option, default = "128")]
     cache: u32,

@@ -44,6 +44,7 @@ impl<K: Clone + Eq + Hash> Once<K> {
     }
 
     /// What of `range` of the file `key` has not come up.
+    #[cfg(feature = "build")]
     pub(crate) fn rest(&mut self, key: &K, range: Range<u64>) -> Vec<Range<u64>> {
         self.covered.remove(key).unwrap_or_default().add(range)
     }

@@ -20,7 +20,7 @@ mod testserver;
 use std::ops::Range;
 
 pub use error::{Fault, ProxyFault, Stage, StoreError, Unreachable};
-pub use fetcher::{FetchError, FetchOptions, Fetcher, Patience, Stats};
+pub use fetcher::{FetchError, FetchOptions, Fetcher, Patience, Prefetched, Stats};
 pub use http::{BadProxy, Client, ClientError, ClientOptions, ClockHelp, Proxies, Proxy};
 pub use load::{Expected, LoadError, LoadOptions, Loaded, load};
 pub use location::{BadLocation, Location};

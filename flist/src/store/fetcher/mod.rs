@@ -7,6 +7,7 @@
 
 mod lookahead;
 mod merge;
+mod prefetch;
 mod receive;
 mod request;
 mod state;
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 use super::{Mirrors, StoreError};
 use crate::chunk::{Chunk, Corrupt, Stored};
 use crate::image::Image;
+use prefetch::Prefetch;
+pub use prefetch::{Ended, Prefetched};
 use request::{Request, Waiter};
 use state::{State, Wanted};
 use stats::Counters;
@@ -142,12 +145,23 @@ impl Fetcher {
     /// The chunk, if it is held in memory.
     pub fn held(&self, chunk: u32) -> Option<Arc<Stored>> {
         let shared = &*self.shared;
-        let id = shared.chunk(chunk)?.id;
         let mut state = shared.lock();
-        let stored = state.cache.get(&id)?;
+        let stored = state.held(shared.chunk(chunk)?, chunk)?;
         shared.counters.hits.add(1);
         shared.look_ahead(&mut state, &[chunk]);
         Some(stored)
+    }
+
+    /// Fetches `chunks`, in that order, ahead of all readers: as far ahead of those as the cache holds,
+    /// and whenever there is nothing that a reader waits for. Calls `ended` once no more will come.
+    /// While stores are away it waits. In place of what was still to be prefetched before, if anything.
+    pub fn prefetch(&self, chunks: Vec<u32>, ended: Ended) {
+        let mut state = self.shared.lock();
+        // The rest of the cache is for what readers want besides.
+        let budget = state.cache.limit() / 4 * 3;
+        let new = Prefetch::new(self.shared.image.chunks(), chunks, budget, ended);
+        state.prefetch = new.instead_of(&state.prefetch);
+        self.shared.work.notify_all();
     }
 
     /// Gets `chunks` and calls `done`, once, with them in that order. Does not block.
@@ -242,10 +256,19 @@ impl Shared {
 
     /// Notes what a reader wants, and queues what it will want next.
     fn look_ahead(&self, state: &mut State, chunks: &[u32]) {
+        if state.prefetch.is_due(Instant::now()) {
+            // A reader has come further, and so may what is fetched ahead of all.
+            self.work.notify_one();
+        }
         let (Some(&first), Some(&last)) = (chunks.iter().min(), chunks.iter().max()) else {
             return;
         };
+        let profiled = self.image.profiled();
         for number in state.lookahead.note(first, last) {
+            // What follows the profile is no more likely to be wanted than anything else.
+            if profiled.contains(&last) && !profiled.contains(&number) {
+                break;
+            }
             let Some(chunk) = self.chunk(number) else { break };
             if state.want_ahead(chunk, number) {
                 self.counters.ahead.add(1);

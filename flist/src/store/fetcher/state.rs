@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::FetchOptions;
 use super::lookahead::Lookahead;
 use super::merge::merge;
+use super::prefetch::{Ended, Prefetch, Prefetched};
 use super::request::Waiter;
 use crate::chunk::{Chunk, Stored};
 use crate::id::ChunkId;
@@ -18,6 +19,8 @@ pub(super) struct State {
     pub(super) lookahead: Lookahead,
     /// No more is fetched.
     pub(super) closed: bool,
+    /// What is fetched ahead of all readers.
+    pub(super) prefetch: Prefetch,
     /// Packs that a store is sending whole.
     pub(super) whole: HashSet<u32>,
     flights: HashMap<ChunkId, Flight>,
@@ -40,6 +43,8 @@ struct Flight {
     waiters: Vec<Waiter>,
     /// Some thread, or the list of what to try again, has it.
     taken: bool,
+    /// A reader is sure to come for it.
+    prefetch: bool,
 }
 
 /// Chunks to be got by one thread.
@@ -51,9 +56,25 @@ pub(super) struct Run {
     /// Rounds in which all stores answered, with wrong bytes.
     pub(super) corrupt_rounds: u32,
     ahead: bool,
+    prefetch: bool,
     troubled: bool,
     failed_at: Instant,
     wait: Duration,
+}
+
+impl Run {
+    fn new(chunks: Vec<u32>, now: Instant) -> Self {
+        Self {
+            chunks,
+            rounds: 0,
+            corrupt_rounds: 0,
+            ahead: false,
+            prefetch: false,
+            troubled: false,
+            failed_at: now,
+            wait: Duration::ZERO,
+        }
+    }
 }
 
 /// What a thread does next.
@@ -61,6 +82,8 @@ pub(super) enum Next {
     Run(Run),
     /// Say that an outage is over that lasted so long.
     Over(Duration),
+    /// Say that the prefetch is over.
+    Prefetched(Ended, Prefetched),
     /// Wait for something to do, no longer than until then.
     Wait(Option<Instant>),
 }
@@ -81,6 +104,7 @@ impl State {
             cache: Cache::new(options.cache_bytes),
             lookahead: Lookahead::new(options.lookahead),
             closed: false,
+            prefetch: Prefetch::default(),
             whole: HashSet::new(),
             flights: HashMap::new(),
             demand: VecDeque::new(),
@@ -96,9 +120,15 @@ impl State {
         }
     }
 
+    /// The chunk, if it is held, for a reader.
+    pub(super) fn held(&mut self, chunk: &Chunk, number: u32) -> Option<Arc<Stored>> {
+        self.prefetch.reader_at(number);
+        self.cache.get(&chunk.id)
+    }
+
     /// A reader wants this chunk.
     pub(super) fn want(&mut self, chunk: &Chunk, number: u32, waiter: Waiter) -> Wanted {
-        if let Some(stored) = self.cache.get(&chunk.id) {
+        if let Some(stored) = self.held(chunk, number) {
             return Wanted::Held(stored);
         }
         if let Some(flight) = self.flights.get_mut(&chunk.id) {
@@ -111,7 +141,8 @@ impl State {
             self.demand.push_back(number);
             return Wanted::New;
         }
-        self.flights.insert(chunk.id, Flight { waiters: vec![waiter], taken: false });
+        self.flights
+            .insert(chunk.id, Flight { waiters: vec![waiter], taken: false, prefetch: false });
         self.demand.push_back(number);
         Wanted::New
     }
@@ -125,13 +156,14 @@ impl State {
         {
             return false;
         }
-        self.flights.insert(chunk.id, Flight { waiters: Vec::new(), taken: false });
+        self.flights
+            .insert(chunk.id, Flight { waiters: Vec::new(), taken: false, prefetch: false });
         self.ahead.push_back(number);
         true
     }
 
     /// What to do now: what is to be tried again, else what a reader has waited for longest, else
-    /// what one may want soon.
+    /// what one may want soon, else what is to be fetched ahead of all.
     pub(super) fn next(&mut self, chunks: &[Chunk], most: u64, now: Instant) -> Next {
         while let Some(first) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
             let mut run = first.remove();
@@ -156,7 +188,36 @@ impl State {
                 return Next::Run(Run { ahead: true, ..run });
             }
         }
-        Next::Wait(self.later.first_key_value().map(|(&(due, _), _)| due))
+        if let Some(run) = self.next_prefetch(chunks, now) {
+            return Next::Run(run);
+        }
+        if let Some((ended, outcome)) = self.prefetch.over() {
+            return Next::Prefetched(ended, outcome);
+        }
+        let later = self.later.first_key_value().map(|(&(due, _), _)| due);
+        Next::Wait(later.into_iter().chain(self.prefetch.due()).min())
+    }
+
+    /// The next request of the prefetch, if one is due.
+    fn next_prefetch(&mut self, chunks: &[Chunk], now: Instant) -> Option<Run> {
+        while self.prefetch.is_due(now) {
+            let (cache, flights) = (&self.cache, &self.flights);
+            let is_lacking = |c: &Chunk| !cache.contains(&c.id) && !flights.contains_key(&c.id);
+            let numbers = self.prefetch.request(chunks, is_lacking);
+            if numbers.is_empty() {
+                return None;
+            }
+            for chunk in numbers.iter().filter_map(|number| chunks.get(*number as usize)) {
+                let flight = Flight { waiters: Vec::new(), taken: true, prefetch: true };
+                self.flights.insert(chunk.id, flight);
+            }
+            match self.unless_on_its_way(chunks, Run::new(numbers, now), now) {
+                Some(run) => return Some(Run { prefetch: true, ..run }),
+                // It comes with its pack.
+                None => self.prefetch.returned(Vec::new(), 0, Duration::ZERO, now),
+            }
+        }
+        None
     }
 
     /// The chunk, unless it is taken or here already, with the wanted ones beside it.
@@ -173,15 +234,7 @@ impl State {
             let flight = chunks.get(*n as usize).and_then(|c| self.flights.get_mut(&c.id));
             flight.is_some_and(|flight| !std::mem::replace(&mut flight.taken, true))
         });
-        let run = Run {
-            chunks: numbers.collect(),
-            rounds: 0,
-            corrupt_rounds: 0,
-            ahead: false,
-            troubled: false,
-            failed_at: now,
-            wait: Duration::ZERO,
-        };
+        let run = Run::new(numbers.collect(), now);
         self.unless_on_its_way(chunks, run, now)
     }
 
@@ -202,17 +255,47 @@ impl State {
         self.later.insert((now + wait, self.serial), run);
     }
 
-    /// A thread is done with a run, for now at least.
-    pub(super) fn returned(&mut self, run: &mut Run) {
-        if std::mem::take(&mut run.ahead) {
-            self.ahead_running -= 1;
+    /// A thread is done with a run, for now at least: what is left of it and `is_lost` can't be had.
+    /// Keeps what readers wait for. What was only fetched ahead is none of its failures: what a
+    /// reader does want it will ask for, and a prefetch asks again by itself, first after `wait`.
+    pub(super) fn returned(
+        &mut self,
+        run: &mut Run,
+        chunks: &[Chunk],
+        is_lost: bool,
+        wait: Duration,
+        now: Instant,
+    ) {
+        self.ahead_running -= usize::from(std::mem::take(&mut run.ahead));
+        let mut dropped = Vec::new();
+        run.chunks.retain(|number| {
+            let awaited = in_table(chunks, *number, |c| self.keep_if_awaited(&c.id));
+            if !awaited {
+                dropped.push(*number);
+            }
+            awaited
+        });
+        if std::mem::take(&mut run.prefetch) {
+            let lost = if is_lost { std::mem::take(&mut dropped).len() } else { 0 };
+            self.prefetch.returned(dropped, lost as u64, wait, now);
         }
+    }
+
+    /// The same of a run that another thread is getting, with all of its pack.
+    pub(super) fn left_to_another(&mut self, mut run: Run, now: Instant) {
+        self.ahead_running -= usize::from(std::mem::take(&mut run.ahead));
+        if std::mem::take(&mut run.prefetch) {
+            self.prefetch.returned(Vec::new(), 0, Duration::ZERO, now);
+        }
+        self.put_off(run, Duration::from_millis(50), now);
     }
 
     /// A chunk is here. Returns who waits for it.
     pub(super) fn arrived(&mut self, id: ChunkId, stored: &Arc<Stored>) -> Vec<Waiter> {
-        self.cache.insert(id, Arc::clone(stored));
-        self.flights.remove(&id).map(|flight| flight.waiters).unwrap_or_default()
+        let flight = self.flights.remove(&id);
+        let unread = flight.as_ref().is_some_and(|f| f.prefetch && f.waiters.is_empty());
+        self.cache.insert(id, Arc::clone(stored), !unread);
+        flight.map(|flight| flight.waiters).unwrap_or_default()
     }
 
     /// A store has answered as it should: what failed before is tried again at once, or soon
@@ -233,7 +316,7 @@ impl State {
     }
 
     /// Whether anybody waits for the chunk; if not, it is no longer wanted.
-    pub(super) fn keep_if_awaited(&mut self, id: &ChunkId) -> bool {
+    fn keep_if_awaited(&mut self, id: &ChunkId) -> bool {
         let awaited = self.flights.get(id).is_some_and(|flight| !flight.waiters.is_empty());
         if !awaited {
             self.flights.remove(id);

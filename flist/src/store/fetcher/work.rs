@@ -38,6 +38,11 @@ impl Shared {
                     self.serve(run);
                     state = self.lock();
                 }
+                Next::Prefetched(ended, outcome) => {
+                    drop(state);
+                    ended(outcome);
+                    state = self.lock();
+                }
                 Next::Over(outage) => {
                     drop(state);
                     self.log_end(Some(outage));
@@ -60,13 +65,14 @@ impl Shared {
         let round = self.round(&mut run.chunks, haste);
         let now = Instant::now();
         let mut state = self.lock();
-        state.returned(&mut run);
         if round.on_its_way {
-            state.put_off(run, Duration::from_millis(50), now);
+            state.left_to_another(run, now);
             return self.work.notify_one();
         }
-        // A failure ahead of a reader is none: what it does want it will ask for.
-        run.chunks.retain(|n| self.chunk(*n).is_some_and(|c| state.keep_if_awaited(&c.id)));
+        let is_lost = round.outage.is_none() && round.corrupt.is_some();
+        state.returned(&mut run, self.image.chunks(), is_lost, self.options.first_wait, now);
+        // There may be more to fetch ahead, or an end to be told.
+        self.work.notify_one();
         if run.chunks.is_empty() {
             let ended = state.forget(&run, now);
             drop(state);

@@ -1,6 +1,7 @@
 //! A fetcher over scripted stores.
 
 mod faults;
+mod prefetch;
 
 use std::sync::Arc;
 use std::sync::mpsc;
