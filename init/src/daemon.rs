@@ -124,7 +124,7 @@ fn serve(pid_1: &mut File) -> Result<Mounted, Failure> {
     stages.done("network up")?;
     let kept = Kept::begin(up.clone());
     let with_address = |failure| with_address(failure, &kept.up(), &keeper);
-    let config = config.for_node(&node::node(&up)).map_err(|e| with_address(e.into()))?;
+    let mut config = config.for_node(&node::node(&up)).map_err(|e| with_address(e.into()))?;
     if let Some(url) = &config.report {
         stages.send(&Message::Report(url.clone()))?;
     }
@@ -135,7 +135,10 @@ fn serve(pid_1: &mut File) -> Result<Mounted, Failure> {
     stages.done("flist")?;
     let given = handover::image(image.root_hash);
     let dir = Path::new(overlay::LOWER);
-    let mounted = image::mount_what_is_there(image, dir, deadline).map_err(with_address)?;
+    let (mounted, reads) =
+        image::mount_what_is_there(image, dir, &mut config.ahead, &client, deadline)
+            .map_err(with_address)?;
+    reads.tell(config.ahead.post.take(), &client);
     stages.done("mount")?;
 
     keeper.retire();

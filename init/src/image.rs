@@ -1,13 +1,15 @@
 //! Gets the flist, believes it only once it is verified, and serves it as a file system.
 
-use crate::config::{Ca, Config, Servers, Verify};
+use crate::config::{Ahead, Ca, Config, Servers, Verify};
 use crate::failure::{Failure, OrFail, Stage, chain};
 use crate::kmsg;
 use crate::probe::probe;
+use crate::reads::{self, Reads};
 use flist::fs::Fs;
 use flist::fuse::{self, MountOptions, Mounted};
 use flist::id::RootHash;
 use flist::image::Image;
+use flist::profile::Prefetch;
 use flist::store::{
     self, Client, ClientOptions, ClockHelp, Expected, FetchOptions, Fetcher, LoadError,
     LoadOptions, Location, Mirrors, Proxies, ProxyFault, Store, StoreError, Unreachable,
@@ -74,46 +76,75 @@ pub(crate) fn load(
 }
 
 /// Mounts `verified` on `dir`, and meanwhile sees that some store has its contents, by `deadline`.
+/// What `ahead` says is fetched from now on, with `client` where a server has to be asked for it.
 pub(crate) fn mount_what_is_there(
     verified: Verified,
     dir: &Path,
+    ahead: &mut Ahead,
+    client: &Client,
     deadline: Instant,
-) -> Result<Mounted, Failure> {
+) -> Result<(Mounted, Reads), Failure> {
     let contents = verified.clone();
     let search = thread::Builder::new()
         .name("search".to_owned())
         .spawn(move || find_contents(&contents, deadline))
         .or_fail(Stage::Store, "start asking the stores", "give the machine more memory")?;
-    let mounted = mount(verified, dir)?;
+    let mut reads = reads(verified, ahead)?;
+    let by_profile = reads.prefetch(ahead, client);
+    let usual = if by_profile { fuse::PROFILED_READAHEAD_KIB } else { fuse::READAHEAD_KIB };
+    let mut mounted = mount(reads.fs(), dir, ahead.readahead.unwrap_or(usual))?;
+    if ahead.readahead.is_none() {
+        reads.raise_later(mounted.take_readahead());
+    }
     let defect = |_panic| Failure::new(Stage::Store, "the search for the contents ended", "");
     search.join().map_err(defect)??;
-    Ok(mounted)
+    Ok((mounted, reads))
 }
 
 /// Sees that some store has the contents of `verified`, by `deadline`.
 fn find_contents(verified: &Verified, deadline: Instant) -> Result<(), Failure> {
-    let first = verified.image.chunks().first();
-    match first.and_then(|chunk| Some((*verified.image.pack_of(chunk)?, *chunk))) {
+    // The shortest of the first pack: what is read first is being fetched already.
+    let chunks = verified.image.chunks();
+    let pack = chunks.first().map(|chunk| chunk.pack);
+    let of_first_pack = chunks.iter().take_while(|chunk| Some(chunk.pack) == pack);
+    match of_first_pack
+        .min_by_key(|chunk| chunk.stored_len)
+        .and_then(|chunk| Some((*verified.image.pack_of(chunk)?, *chunk)))
+    {
         Some((pack, chunk)) => probe(pack, chunk, &verified.stores, deadline),
         // No file of it has contents.
         None => Ok(()),
     }
 }
 
-/// Mounts `verified` on `dir`.
-fn mount(verified: Verified, dir: &Path) -> Result<Mounted, Failure> {
-    let fix = "use a kernel with FUSE (CONFIG_FUSE_FS), or an initramfs that holds its module";
+/// Makes `verified` ready to be read.
+fn reads(verified: Verified, ahead: &mut Ahead) -> Result<Reads, Failure> {
     let mirrors = Mirrors::new(verified.stores)
         .ok_or_else(|| Failure::new(Stage::Mount, "the image has no store", "give zimg.store="))?;
-    let options = FetchOptions { cache_bytes: cache_bytes(memory()), ..FetchOptions::default() };
+    let (whole, memory) = (reads::whole(&verified.image), memory());
+    if ahead.prefetch == Prefetch::All && whole > memory / 2 {
+        log::warn!(
+            "zimg.prefetch=all: the image's {whole} bytes take more than half of this machine's memory; only the profile is fetched ahead"
+        );
+        ahead.prefetch = Prefetch::Profile;
+    }
+    let cache_bytes =
+        if ahead.prefetch == Prefetch::All { whole } else { 0 }.max(cache_bytes(memory));
+    let options = FetchOptions { cache_bytes, ..FetchOptions::default() };
     let fetcher = Fetcher::new(Arc::clone(&verified.image), mirrors, options).or_fail(
         Stage::Mount,
         "start fetching",
         "give the machine more memory",
     )?;
-    let fs = Fs::new(verified.image, Arc::new(fetcher));
-    let options =
+    Ok(Reads::new(verified.image, fetcher))
+}
+
+/// Mounts `fs` on `dir`, of which the kernel reads so many KiB ahead.
+fn mount(fs: Fs, dir: &Path, readahead: u32) -> Result<Mounted, Failure> {
+    let fix = "use a kernel with FUSE (CONFIG_FUSE_FS), or an initramfs that holds its module";
+    let mut options =
         MountOptions { allow_other: true, suid: true, dev: true, ..MountOptions::default() };
+    options.readahead_kib = readahead;
     fuse::mount(Arc::new(fs), dir, &options).or_fail(Stage::Mount, "mount the image", fix)
 }
 

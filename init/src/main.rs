@@ -24,6 +24,7 @@ mod node;
 mod osinit;
 mod overlay;
 mod probe;
+mod reads;
 mod report;
 mod screen;
 mod shutdown;

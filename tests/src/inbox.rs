@@ -19,7 +19,19 @@ pub struct Posted {
 /// # Errors
 /// When there is no listening there.
 pub fn listen(address: &str) -> anyhow::Result<Receiver<Posted>> {
-    let listener = TcpListener::bind(address)?;
+    Ok(take(TcpListener::bind(address)?))
+}
+
+/// The same at a free port of the loopback address; also which that is.
+///
+/// # Errors
+/// When there is none.
+pub fn listen_anywhere() -> anyhow::Result<(u16, Receiver<Posted>)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    Ok((listener.local_addr()?.port(), take(listener)))
+}
+
+fn take(listener: TcpListener) -> Receiver<Posted> {
     let (send, posted) = mpsc::channel();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -39,5 +51,5 @@ pub fn listen(address: &str) -> anyhow::Result<Receiver<Posted>> {
             }
         }
     });
-    Ok(posted)
+    posted
 }

@@ -88,6 +88,18 @@ impl Server {
         Ok(server)
     }
 
+    /// The kernel arguments that boot `flist`, which it serves, as a guest of qemu's user network sees
+    /// the host.
+    ///
+    /// # Errors
+    /// When `flist` can't be read.
+    pub fn arguments_of(&self, flist: &Path) -> anyhow::Result<String> {
+        let hash = flist::id::RootHash::of(&std::fs::read(flist)?);
+        let port = self.url.rsplit(':').next().context("a port")?;
+        let name = flist.file_name().context("a file")?.to_string_lossy();
+        Ok(format!("zimg.url=http://10.0.2.2:{port}/{name} zimg.hash={hash}"))
+    }
+
     /// How many requests it has answered so far, and how many bytes of bodies it sent: from its
     /// access log.
     ///

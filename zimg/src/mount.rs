@@ -8,13 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use argh::FromArgs;
 use flist::fs::Fs;
-use flist::fuse::{self, MountOptions, Mounted, Unmounter};
+use flist::fuse::{self, MountOptions, Mounted, PROFILED_READAHEAD_KIB, READAHEAD_KIB, Unmounter};
 use flist::id::RootHash;
-use flist::store::Fetcher;
+use flist::profile::{Prefetch, Recorder};
+use flist::store::{Fetcher, Prefetched};
 use nix::sys::signal::Signal;
 
-use crate::exit::{self, Silent};
-use crate::open;
+use crate::exit::{self, Silent, Usage};
+use crate::open::{self, Opened};
 use crate::signals::StopSignals;
 use crate::text;
 
@@ -33,7 +34,8 @@ const BACKGROUND: &str = "ZIMG_MOUNT_BACKGROUND";
             end it though files are in use).\n\
             As root the image's permissions hold for all users; --suid and --dev as in mount(8).",
     example = "{command_name} debian.flist /mnt\n\
-               {command_name} http://10.0.0.1:8080/debian.flist /mnt --hash 1f0c… --foreground"
+               {command_name} http://10.0.0.1:8080/debian.flist /mnt --hash 1f0c… --foreground\n\
+               {command_name} debian.flist /mnt --profile-out debian.profile"
 )]
 pub(crate) struct Args {
     /// flist: a file or an http(s) URL
@@ -60,7 +62,13 @@ pub(crate) struct Args {
     /// honour device nodes (root only)
     #[argh(switch)]
     dev: bool,
-    /// write what was read, in order, to this file once unmounted: a profile for `zimg build --profile`
+    /// what to fetch before it is read: off, profile or all (default off, with --profile profile)
+    #[argh(option)]
+    prefetch: Option<Prefetch>,
+    /// profile that says what is read first, a file or URL (default: the image's own)
+    #[argh(option)]
+    profile: Option<String>,
+    /// once unmounted, write what was read, in order, to this file: for `zimg build --profile`
     #[argh(option)]
     profile_out: Option<PathBuf>,
     /// most MiB of stored chunks to keep in memory (default 128)
@@ -80,10 +88,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     small_pages();
     let opened = open::trusted(&args.flist, args.hash, args.insecure)?;
+    let profile_out = args.profile_out.as_deref().map(std::path::absolute).transpose()?;
     let fetcher = open::patient_fetcher(&opened, &args.store, u64::from(args.cache) << 20)?;
-    let fs = Arc::new(Fs::new(Arc::clone(&opened.image), Arc::clone(&fetcher) as _));
+    prefetch(args, &opened, &fetcher)?;
+    let recorder = Arc::new(Recorder::default());
+    let mut fs = Fs::new(Arc::clone(&opened.image), Arc::clone(&fetcher) as _);
+    if profile_out.is_some() {
+        fs = fs.recorded(Arc::clone(&recorder));
+    }
+    let fs = Arc::new(fs);
+    let by_profile = args.profile_out.is_some() || args.profile.is_some();
     let options = MountOptions {
         allow_other: rustix::process::geteuid().is_root(),
+        readahead_kib: if by_profile { PROFILED_READAHEAD_KIB } else { READAHEAD_KIB },
         suid: args.suid,
         dev: args.dev,
         ..MountOptions::default()
@@ -105,6 +122,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     mounted.wait().with_context(|| format!("the server of {} failed", args.dir.display()))?;
     if !background {
         tell(&fetcher);
+    }
+    if let Some(path) = profile_out {
+        let text = recorder.end(&opened.image).to_text();
+        std::fs::write(&path, text).with_context(|| format!("--profile-out {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Begins to fetch what was asked for, ahead of all readers.
+fn prefetch(args: &Args, opened: &Opened, fetcher: &Fetcher) -> anyhow::Result<()> {
+    let profile = args.profile.as_deref().map(|name| open::profile(opened, name)).transpose()?;
+    let asked = if profile.is_some() { Prefetch::Profile } else { Prefetch::Off };
+    let what = args.prefetch.unwrap_or(asked);
+    let chunks = what.chunks(&opened.image, profile.as_ref());
+    let lengths = chunks.iter().filter_map(|n| opened.image.chunks().get(*n as usize));
+    let bytes: u64 = lengths.map(|chunk| u64::from(chunk.stored_len)).sum();
+    if what == Prefetch::All && bytes >= u64::from(args.cache) << 20 {
+        let why = format!("mount: --prefetch all: the image takes {}: --cache", text::bytes(bytes));
+        return Err(Usage(format!("{why} {} or more", (bytes >> 20) + 2)).into());
+    }
+    if !chunks.is_empty() {
+        let ended = |fetched: Prefetched| match fetched.missing {
+            0 => log::info!("{} are fetched", text::bytes(fetched.bytes)),
+            n => log::warn!("{n} chunks can't be fetched ahead: no store has them right"),
+        };
+        fetcher.prefetch(chunks, Box::new(ended));
     }
     Ok(())
 }

@@ -9,9 +9,10 @@ use flist::format::Layout;
 use flist::fs::Fs;
 use flist::id::RootHash;
 use flist::image::{Image, Ino};
+use flist::profile::{MAX_PROFILE_LEN, Profile};
 use flist::store::{
     Client, ClientOptions, Expected, FetchOptions, Fetcher, LoadOptions, Location, Mirrors,
-    Patience, Store, load, open as open_store,
+    Patience, Store, load, load_file, open as open_store,
 };
 
 use crate::exit::Usage;
@@ -70,6 +71,12 @@ pub(crate) fn trusted(
 pub(crate) fn base(name: &str) -> anyhow::Result<Image> {
     let opened = image(name, None).with_context(|| format!("--base {name}"))?;
     Ok(Arc::unwrap_or_clone(opened.image))
+}
+
+/// The profile of that name: a file or a URL.
+pub(crate) fn profile(opened: &Opened, name: &str) -> anyhow::Result<Profile> {
+    let text = load_file(&opened.client, &location(name)?, MAX_PROFILE_LEN)?;
+    Profile::parse(&text).with_context(|| format!("--profile {name}"))
 }
 
 /// The stores named, or else the flist's own folder.

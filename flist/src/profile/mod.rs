@@ -5,12 +5,14 @@
 
 mod covered;
 mod once;
+mod plan;
 mod recorder;
 mod text;
 
 use std::ops::Range;
 
 pub(crate) use once::Once;
+pub use plan::{BadPrefetch, Prefetch};
 pub use recorder::Recorder;
 pub use text::{BadProfile, MAX_PROFILE_LEN};
 

@@ -233,6 +233,22 @@ fn fetch(
     }
 }
 
+/// All of a file that belongs to an image and lies at `location`, such as a profile, if it is no longer
+/// than `max_len`. Asked for once; nothing is known of its contents.
+///
+/// # Errors
+/// [`StoreError`] when it can't be had.
+pub fn load_file(
+    client: &Client,
+    location: &Location,
+    max_len: u64,
+) -> Result<Vec<u8>, StoreError> {
+    match location {
+        Location::Url(url) => client.get_whole(url, max_len, None, &mut |_block| {}),
+        Location::Path(path) => read_file(path, max_len),
+    }
+}
+
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
     let place = || Location::Path(path.into()).to_string();
     let mut bytes = Vec::new();

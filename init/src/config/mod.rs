@@ -4,12 +4,14 @@
 //! Everything but [`Sources::of_this_boot`] is pure. The command line wins over the files, save where it
 //! would loosen what the files demand of verification.
 
+mod ahead;
 mod near;
 mod overlay;
 mod servers;
 mod sources;
 mod variables;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use overlay::{Create, Disk, DiskName, Overlay, Update};
 pub(crate) use servers::{Ca, Servers};
 pub(crate) use sources::Sources;
@@ -40,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     /// How servers are asked.
     pub(crate) servers: Servers,
+    /// What is fetched before it is read.
+    pub(crate) ahead: Ahead,
     /// Where the failure of the boot is told.
     pub(crate) report: Option<String>,
     /// Tell more in the kernel log.
@@ -170,6 +174,7 @@ pub(crate) fn config(sources: &Sources) -> Result<(Config, Vec<String>), ConfigE
         overlay: overlay::overlay(sources)?,
         timeout: timeout(sources)?,
         servers: servers::servers(sources)?,
+        ahead: ahead::ahead(sources)?,
         report: self::urls(sources, "zimg.report")?.pop(),
         debug: debug(sources)?,
         init: sources.last("init").filter(|path| !path.is_empty()).map(str::to_owned),
@@ -185,8 +190,15 @@ impl Config {
                 *url = variables::expand(key, url, node)?;
             }
         }
-        if let Some(url) = &mut self.report {
-            *url = variables::expand("zimg.report", url, node)?;
+        let Ahead { profile, post, .. } = &mut self.ahead;
+        for (key, url) in [
+            ("zimg.report", &mut self.report),
+            ("zimg.profile", profile),
+            ("zimg.profile.post", post),
+        ] {
+            if let Some(url) = url {
+                *url = variables::expand(key, url, node)?;
+            }
         }
         Ok(self)
     }

@@ -4,7 +4,7 @@
 use super::{ConfigError, Sources};
 
 /// Every key this program knows.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 21] = [
     "zimg.url",
     "zimg.hash",
     "zimg.key",
@@ -22,12 +22,15 @@ const KNOWN: [&str; 17] = [
     "zimg.ntp",
     "zimg.proxy",
     "zimg.report",
+    "zimg.prefetch",
+    "zimg.profile",
+    "zimg.profile.post",
+    "zimg.readahead",
 ];
 
 /// What this version does nothing about, and what there is instead. The network's are dracut's.
-const UNSUPPORTED: [(&str, &str); 4] = [
+const UNSUPPORTED: [(&str, &str); 3] = [
     ("zimg.cache", "chunks are kept in memory"),
-    ("zimg.prefetch", "contents come as they are read"),
     ("bridge", "an interface, a bond or a VLAN carries the node"),
     ("team", "bond= makes a bond of several interfaces"),
 ];

@@ -48,7 +48,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = out::workspace().join("out/demo");
     let flist = build(args.source.as_deref(), &dir)?;
     let server = Server::start(&dir, "127.0.0.1:0")?;
-    let arguments = arguments(&server, &flist)?;
+    let arguments = server.arguments_of(&flist)?;
     println!("serving {}", server.url);
     println!("booting with {arguments}");
     let (kernel, initramfs) = (out::built("vmlinuz")?, out::built("initramfs.img")?);
@@ -84,14 +84,6 @@ fn build(source: Option<&Path>, dir: &Path) -> anyhow::Result<PathBuf> {
     let status = Command::new(out::built("zimg")?).arg("build").arg(source).arg(&flist).status()?;
     ensure!(status.success(), "zimg build: {status}");
     Ok(flist)
-}
-
-/// The kernel arguments that boot `flist` from `server`, as a guest of qemu sees the host.
-fn arguments(server: &Server, flist: &Path) -> anyhow::Result<String> {
-    let hash = flist::id::RootHash::of(&std::fs::read(flist)?);
-    let port = server.url.rsplit(':').next().context("a port")?;
-    let name = flist.file_name().context("a file")?.to_string_lossy();
-    Ok(format!("zimg.url=http://10.0.2.2:{port}/{name} zimg.hash={hash}"))
 }
 
 /// Waits for the boot to end well, prints its summary, powers off.
