@@ -5,6 +5,7 @@ pub mod awkward;
 pub mod compare;
 pub mod cpio;
 pub mod disk;
+pub mod distance;
 pub mod guests;
 pub mod http_faults;
 pub mod images;

@@ -2,7 +2,7 @@
 //! virtio disk under the same kernel.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use crate::sizes::{build, inspect, squashfs};
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// What a boot showed.
-struct Boot {
+pub(crate) struct Boot {
     /// From the kernel's first instruction to multi-user, on the guest's clock.
-    multi_user: Duration,
+    pub(crate) multi_user: Duration,
     /// Resident memory of the root daemon, in bytes; 0 where there is none.
     resident: u64,
     console: String,
@@ -97,27 +97,37 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// A machine that boots `image` from a local disk: overlay on tmpfs, as ours, by a shell script.
-fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<Machine> {
-    let script = bench.scratch.path().join("init");
-    fs::write(
-        &script,
+pub(crate) fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<Machine> {
+    let initramfs = scripted(bench, "local", "mount -t squashfs -o ro /dev/vda /lower")?;
+    let mut machine = Machine::new(kernel, &initramfs, "");
+    let drive = format!("file={},if=virtio,format=raw,readonly=on", image.display());
+    machine.args = vec!["-drive".into(), drive];
+    Ok(machine)
+}
+
+/// An initramfs of a shell script that mounts a squashfs on /lower by `mount`.
+pub(crate) fn scripted(bench: &Bench, name: &str, mount: &str) -> anyhow::Result<PathBuf> {
+    let script = bench.scratch.path().join(format!("{name}.init"));
+    let text = format!(
         "#!/bin/busybox sh\n\
          export PATH=/bin; busybox mkdir -p /lower /up /root; busybox mount -t proc proc /proc\n\
          busybox --install -s /bin; mount -t devtmpfs dev /dev; mount -t sysfs sys /sys\n\
          mount -t tmpfs -o mode=755 run /run\n\
          release=$(uname -r); cd /lib/modules/$release\n\
          # Each needs others: the order does not matter when all are tried often enough.\n\
-         for round in 1 2 3; do find . -name '*.ko' -exec insmod {} \\; 2>/dev/null; done\n\
-         cd /; mount -t squashfs -o ro /dev/vda /lower; mount -t tmpfs up /up\n\
+         for round in 1 2 3; do find . -name '*.ko' -exec insmod {{}} \\; 2>/dev/null; done\n\
+         cd /; mount -t tmpfs -o size=75% up /up\n\
+         {mount}\n\
          mkdir /up/upper /up/work\n\
          mount -t overlay -o lowerdir=/lower,upperdir=/up/upper,workdir=/up/work root /root\n\
          for dir in dev proc sys run; do mount --move /$dir /root/$dir; done\n\
          exec switch_root /root /sbin/init\n",
-    )?;
-    let initramfs = bench.scratch.path().join("local.img");
+    );
+    fs::write(&script, text)?;
+    let initramfs = bench.scratch.path().join(format!("{name}.img"));
     must(
         Command::new(built("initramfs")?)
-            .args(["--modules", "virtio_pci,virtio_blk,virtio_net,squashfs,overlay"])
+            .args(["--modules", "virtio_pci,virtio_blk,virtio_net,af_packet,squashfs,overlay,loop"])
             .arg("--kernel-modules")
             .arg(built("modules")?)
             .arg("--init")
@@ -126,14 +136,11 @@ fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<M
             .arg(&initramfs),
     )
     .context("scripts/setup installs busybox-static")?;
-    let mut machine = Machine::new(kernel, &initramfs, "");
-    let drive = format!("file={},if=virtio,format=raw,readonly=on", image.display());
-    machine.args = vec!["-drive".into(), drive];
-    Ok(machine)
+    Ok(initramfs)
 }
 
 /// Boots a Debian to multi-user.
-fn boot(mut vm: Vm) -> anyhow::Result<(Boot, Vm)> {
+pub(crate) fn boot(mut vm: Vm) -> anyhow::Result<(Boot, Vm)> {
     vm.log_in(LIMIT)?;
     vm.must("systemctl is-system-running --wait", LIMIT)?;
     let time =
@@ -143,7 +150,7 @@ fn boot(mut vm: Vm) -> anyhow::Result<(Boot, Vm)> {
     Ok((Boot { multi_user, resident: kib * 1024, console: vm.console() }, vm))
 }
 
-fn power_off(mut vm: Vm) -> anyhow::Result<()> {
+pub(crate) fn power_off(mut vm: Vm) -> anyhow::Result<()> {
     vm.send("poweroff\n")?;
     vm.wait_end(LIMIT).map(drop)
 }

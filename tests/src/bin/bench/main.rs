@@ -3,6 +3,7 @@
 
 mod boot;
 mod build;
+mod far;
 mod mounted;
 mod report;
 mod sizes;
@@ -18,7 +19,7 @@ use tests::{out, root};
 #[derive(FromArgs)]
 #[argh(name = "scripts/bench", example = "{command_name}\n{command_name} --only boot --runs 3")]
 struct Args {
-    /// measure only: sizes, build, mounted, boot (default: all; BENCHMARKS.md is written only then)
+    /// measure only: sizes, build, mounted, boot, far (default: all; BENCHMARKS.md is written only then)
     #[argh(option)]
     only: Option<String>,
     /// runs of each timing (default 5)
@@ -42,8 +43,13 @@ struct Bench {
 
 type Part = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const PARTS: [Part; 4] =
-    [("sizes", sizes::run), ("build", build::run), ("mounted", mounted::run), ("boot", boot::run)];
+const PARTS: [Part; 5] = [
+    ("sizes", sizes::run),
+    ("build", build::run),
+    ("mounted", mounted::run),
+    ("boot", boot::run),
+    ("far", far::run),
+];
 
 fn main() -> ExitCode {
     match run(&argh::from_env()) {

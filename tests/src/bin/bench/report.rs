@@ -120,6 +120,7 @@ fn machine() -> anyhow::Result<String> {
 }
 
 /// Times of several runs.
+#[derive(Default)]
 pub(crate) struct Times(Vec<f64>);
 
 impl Times {

@@ -1,0 +1,180 @@
+//! Boots from a server that is far away, beside the same root on a local disk, and beside what is
+//! usual: the whole image downloaded first.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use flist::fuse::PROFILED_READAHEAD_KIB;
+use tests::distance::{self, Distance};
+use tests::inbox;
+use tests::lab::Server;
+use tests::out::built;
+use tests::root::run as must;
+use tests::vm::Machine;
+use tests::wire::{NETDEV, SERVER, Wire};
+
+use crate::Bench;
+use crate::boot::{boot, local_machine, power_off, scripted};
+use crate::report::{Report, Times, megabytes};
+use crate::sizes::{LEVEL, build, squashfs};
+
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// A way to the server, and how much longer than from a disk a boot by its profile may take.
+struct Way {
+    name: &'static str,
+    path: Option<distance::Path>,
+    most: f64,
+}
+
+const fn way(name: &'static str, round_trip: u64, mbit: u64, most: f64) -> Way {
+    let round_trip = Duration::from_millis(round_trip);
+    Way { name, path: Some(distance::Path { round_trip, rate: mbit * 1_000_000 }), most }
+}
+
+const WAYS: [Way; 4] = [
+    Way { name: "host", path: None, most: 1.05 },
+    way("10 ms, 1 Gbit/s", 10, 1000, 1.15),
+    way("50 ms, 100 Mbit/s", 50, 100, 1.15),
+    way("150 ms, 20 Mbit/s", 150, 20, 1.6),
+];
+
+/// How often udhcpc asks before it gives up, and what it does with the answer.
+const DOWNLOAD: &str = "printf '#!/bin/sh\\n[ $1 = bound ] && ifconfig $interface $ip netmask $subnet\\n:\\n' >/up/dhcp; \
+    chmod 755 /up/dhcp; ifconfig eth0 up; udhcpc -i eth0 -q -n -t 20 -T 1 -s /up/dhcp; \
+    wget -q -O /up/image http://SERVER:8080/debian.squashfs; mount -t squashfs -o loop,ro /up/image /lower";
+
+pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    report.section("Boot from far away");
+    let dir = bench.scratch.path().join("far");
+    fs::create_dir(&dir)?;
+    let image = dir.join("debian.squashfs");
+    squashfs(&bench.root, &image)?;
+    build(&bench.root, &dir.join("plain.flist"))?;
+    let kernel = built("vmlinuz")?;
+    let local = local_machine(bench, &kernel, &image)?;
+    let download = scripted(bench, "download", &DOWNLOAD.replace("SERVER", SERVER))?;
+    let wire = Wire::new()?;
+    let server = Server::start(&dir, &format!("{SERVER}:8080"))?;
+    let ours = |flist: &str, more: &str| -> anyhow::Result<Machine> {
+        let hash = flist::id::RootHash::of(&fs::read(dir.join(flist))?);
+        let line = format!("zimg.url=http://{SERVER}:8080/{flist} zimg.hash={hash} {more}");
+        Ok(on_wire(Machine::new(&kernel, &built("initramfs.img")?, &line)))
+    };
+    profile(&dir, &ours("plain.flist", &recorded())?)?;
+    must(
+        Command::new(built("zimg")?)
+            .args(["build", "--level", LEVEL, "--profile"])
+            .arg(dir.join("plain.profile"))
+            .arg(&bench.root)
+            .arg(dir.join("profiled.flist")),
+    )?;
+    let machines = [
+        ours("profiled.flist", "")?,
+        ours("plain.flist", "")?,
+        on_wire(Machine::new(&kernel, &download, "")),
+    ];
+    for way in &WAYS {
+        measure(bench, report, way, &server, &local, &machines)?;
+    }
+    drop(wire);
+    Ok(())
+}
+
+fn on_wire(mut machine: Machine) -> Machine {
+    machine.netdev = NETDEV.to_owned();
+    machine
+}
+
+fn recorded() -> String {
+    format!(
+        "zimg.prefetch=off zimg.readahead={PROFILED_READAHEAD_KIB} zimg.profile.post=http://{SERVER}:8090/"
+    )
+}
+
+/// Leaves the profile of a boot of `machine` in `dir`.
+fn profile(dir: &Path, machine: &Machine) -> anyhow::Result<()> {
+    let posted = inbox::listen(&format!("{SERVER}:8090"))?;
+    let vm = machine.start()?;
+    let posted = posted.recv_timeout(LIMIT).with_context(|| vm.console())?;
+    Ok(fs::write(dir.join("plain.profile"), posted.body)?)
+}
+
+/// What boots over one way took, all in turn.
+#[derive(Default)]
+struct Taken {
+    times: [Times; 4],
+    requests: [u64; 3],
+    bytes: [u64; 3],
+}
+
+fn measure(
+    bench: &Bench,
+    report: &mut Report,
+    way: &Way,
+    server: &Server,
+    local: &Machine,
+    machines: &[Machine; 3],
+) -> anyhow::Result<()> {
+    let cable = way.path.map(Distance::start).transpose()?;
+    let mut taken = Taken::default();
+    for _ in 0..bench.runs {
+        for (at, machine) in machines.iter().enumerate() {
+            let mut machine = machine.clone();
+            if let Some(cable) = &cable {
+                cable.plug(&mut machine);
+            }
+            let before = server.served()?;
+            let mut vm = machine.start()?;
+            vm.wait_for("Multi-User System", LIMIT)?;
+            let after = server.served()?;
+            vm.send("\n")?;
+            let (boot, vm) = boot(vm)?;
+            power_off(vm)?;
+            taken.times[at].push(boot.multi_user);
+            taken.requests[at] = taken.requests[at].max(after.0 - before.0);
+            taken.bytes[at] = taken.bytes[at].max(after.1 - before.1);
+        }
+        let (boot, vm) = boot(local.start()?)?;
+        power_off(vm)?;
+        taken.times[3].push(boot.multi_user);
+    }
+    tell(report, way, &taken);
+    Ok(())
+}
+
+fn tell(report: &mut Report, way: &Way, taken: &Taken) {
+    let Taken { times: [profiled, plain, download, local], requests, bytes } = taken;
+    let name = way.name;
+    report.versus(
+        &format!("{name}: by its profile (peer: local disk)"),
+        profiled.pair(),
+        local.pair(),
+        way.most,
+    );
+    report.versus(
+        &format!("{name}: without a profile (peer: the whole squashfs downloaded first)"),
+        plain.pair(),
+        download.pair(),
+        1.0,
+    );
+    report.promise(
+        &format!("{name}: requests of the one by its profile, and bytes"),
+        format!("{}, {}", requests[0], megabytes(bytes[0])),
+        "at most 60, 14 MB",
+        requests[0] <= 60 && bytes[0] <= 14_000_000,
+    );
+    report.fact(
+        &format!("{name}: of the one without (peer: of the download)"),
+        format!(
+            "{}, {} ({}, {})",
+            requests[1],
+            megabytes(bytes[1]),
+            requests[2],
+            megabytes(bytes[2])
+        ),
+    );
+}
