@@ -257,6 +257,41 @@ fn a_build_can_be_interrupted() -> Result {
     Ok(())
 }
 
+/// What is read of a mount is its profile, and what can't be one is told.
+#[test]
+fn profiles() -> Result {
+    let shop = Shop::new()?;
+    fs::create_dir(shop.path("mnt"))?;
+    let mounted = shop.zimg(&["mount", "a.flist", "mnt", "--profile-out", "out.profile"])?;
+    assert!(mounted.status.success(), "{}", text(&mounted.stderr));
+    assert_eq!(fs::read(shop.path("mnt/etc/motd"))?, b"hello\n");
+    root::run(Command::new("umount").arg(shop.path("mnt")))?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !shop.path("out.profile").exists() {
+        assert!(Instant::now() < deadline, "no profile came");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(fs::read_to_string(shop.path("out.profile"))?, "zimg profile 1\n0 6 /etc/motd\n");
+    let built = shop.zimg(&["build", "tree", "b.flist", "--profile", "out.profile"])?;
+    assert!(text(&built.stdout).contains("in 1 chunks lie first; 0 of its ranges"), "{built:?}");
+    let inspected = shop.zimg(&["inspect", "--json", "b.flist"])?;
+    assert!(text(&inspected.stdout).contains("\"profile_chunks\": 1"), "{inspected:?}");
+
+    fs::write(shop.path("bad.profile"), "zimg profile 1\n0 6 etc/motd\n")?;
+    let path = "its path does not begin with /";
+    let bad = ["--profile bad.profile", "line 2", path];
+    shop.refuses(&["build", "tree", "c.flist", "--profile", "bad.profile"], 1, &bad)?;
+    shop.refuses(&["mount", "a.flist", "mnt", "--profile", "bad.profile"], 1, &bad)?;
+    let none = ["--profile none.profile", "No such file"];
+    shop.refuses(&["build", "tree", "c.flist", "--profile", "none.profile"], 1, &none)?;
+    let none = ["none.profile"];
+    shop.refuses(&["mount", "a.flist", "mnt", "--profile", "none.profile"], 3, &none)?;
+    let word = ["off, profile or all"];
+    shop.refuses(&["mount", "a.flist", "mnt", "--prefetch", "some"], 2, &word)?;
+    let room = ["--cache 2 or more"];
+    shop.refuses(&["mount", "a.flist", "mnt", "--prefetch", "all", "--cache", "0"], 2, &room)
+}
+
 #[test]
 fn a_dead_mount_is_told() -> Result {
     let shop = Shop::new()?;

@@ -135,6 +135,7 @@ impl Figures {
                 "raw": self.raw_chunks, "smallest": self.smallest, "largest": self.largest,
                 "mean": self.mean_chunk(image),
             },
+            "profile_chunks": image.profiled().len(),
             "packs": pack_use(image).map(|(pack, used)| json!({
                 "id": pack.id.to_string(), "bytes": pack.len, "used_bytes": used,
             })).collect::<Vec<_>>(),
@@ -203,6 +204,12 @@ impl Figures {
                 text::bytes(self.mean_chunk(image)),
             ),
         )?;
+        if !image.profiled().is_empty() {
+            let chunks = image.chunks().get(..image.profiled().len()).unwrap_or_default();
+            let stored = chunks.iter().map(|chunk| u64::from(chunk.stored_len)).sum();
+            let stored = text::bytes(stored);
+            line("profile", format!("the first {} of them, {stored}", chunks.len()))?;
+        }
         line("packs", format!("{}, {}", image.packs().len(), text::bytes(self.pack_bytes)))?;
         for (pack, used) in pack_use(image) {
             let share = 100.0 * ratio(used, pack.len);
