@@ -10,6 +10,8 @@ mod keeper;
 mod ntp;
 
 pub(crate) use keeper::Keeper;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use ntp::fuzz;
 
 use flist::date;
 use rustix::time::{ClockId, Timespec, clock_settime};

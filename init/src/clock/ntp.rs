@@ -203,5 +203,18 @@ fn nonce() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+/// Reads `packet` as it is, and as an answer to the question that was asked.
+pub(crate) fn fuzz(packet: &[u8]) {
+    let nonce = 0x0123_4567_89ab_cdef;
+    let _answer = read(packet, nonce);
+    let mut sealed = packet.to_vec();
+    let Some(place) = sealed.get_mut(24..32) else { return };
+    place.copy_from_slice(&nonce.to_be_bytes());
+    if let Ok(reply) = read(&sealed, nonce) {
+        assert!(super::seconds(reply.sent) >= 0, "{reply:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests;

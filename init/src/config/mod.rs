@@ -15,6 +15,8 @@ pub(crate) use ahead::Ahead;
 pub(crate) use overlay::{Create, Disk, DiskName, Overlay, Update};
 pub(crate) use servers::{Ca, Servers};
 pub(crate) use sources::Sources;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use sources::conf_words;
 pub(crate) use variables::Node;
 
 use crate::cmdline::Word;

@@ -77,7 +77,7 @@ fn values<'a>(words: &'a [Word], key: &str) -> Vec<&'a str> {
 }
 
 /// The words of a configuration file: those of its lines, `#` beginning a comment.
-fn conf_words(text: &[u8]) -> Vec<Word> {
+pub(crate) fn conf_words(text: &[u8]) -> Vec<Word> {
     let lines = text.split(|b| *b == b'\n');
     lines
         .filter(|line| !line.trim_ascii_start().starts_with(b"#"))

@@ -50,7 +50,8 @@ impl Index {
         Ok(Self::parse(dir, &dep, &alias, &soft, &text("modules.builtin")?))
     }
 
-    fn parse(dir: &Path, dep: &str, alias: &str, soft: &str, builtin: &str) -> Self {
+    /// The index that these files make.
+    pub(crate) fn parse(dir: &Path, dep: &str, alias: &str, soft: &str, builtin: &str) -> Self {
         Self {
             dir: dir.to_owned(),
             modules: dep.lines().filter_map(dep_line).collect(),

@@ -7,7 +7,10 @@ mod uevent;
 use crate::cmdline::Word;
 use crate::config::Sources;
 use crate::kmsg;
-use index::{Index, Step};
+pub(crate) use index::Index;
+use index::Step;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use index::name_of;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use std::collections::HashSet;
@@ -247,6 +250,12 @@ impl Loader {
             }
         }
     }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+/// Reads what the kernel tells of a device.
+pub(crate) fn parse_uevent(message: &[u8]) {
+    let _event = uevent::parse(message);
 }
 
 /// The modalias of every device on every bus below `bus` (`/sys/bus`).

@@ -71,7 +71,7 @@ impl AsFd for Uevents {
 }
 
 /// Reads `add@/devices/...`, then `KEY=value` pairs, each ended by a zero byte.
-fn parse(message: &[u8]) -> Event {
+pub(super) fn parse(message: &[u8]) -> Event {
     let fields: Vec<&str> =
         message.split(|b| *b == 0).filter_map(|f| std::str::from_utf8(f).ok()).collect();
     let value = |key: &str| fields.iter().find_map(|field| field.strip_prefix(key));

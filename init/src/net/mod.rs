@@ -12,6 +12,8 @@ mod dhcp;
 mod dhcp6;
 mod dual;
 pub(crate) mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guard;
 mod keep;
 pub(crate) mod link;
@@ -162,4 +164,4 @@ pub(crate) fn resolv_conf(up: &Up) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,6 +21,8 @@ use wire::{Message, Received, messages};
 
 /// The largest datagram the kernel sends in a dump.
 const DATAGRAM_MAX: usize = 32 * 1024;
+/// The greatest error number that the kernel has.
+const ERRNO_MAX: i32 = 4095;
 /// How often a dump that changed under our eyes is begun again.
 const DUMP_TRIES: usize = 16;
 
@@ -155,8 +157,11 @@ fn receive<'b>(socket: BorrowedFd<'_>, buffer: &'b mut [u8]) -> Result<&'b [u8],
 
 /// The verdict in an NLMSG_ERROR: zero is yes.
 fn status(body: &[u8]) -> Result<(), Errno> {
-    let code = wire::u32_at(body, 0).ok_or(Errno::BADMSG)?.cast_signed();
-    if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code.wrapping_neg())) }
+    match wire::u32_at(body, 0).map(|code| code.cast_signed().wrapping_neg()) {
+        Some(0) => Ok(()),
+        Some(code) if (1..=ERRNO_MAX).contains(&code) => Err(Errno::from_raw_os_error(code)),
+        _ => Err(Errno::BADMSG),
+    }
 }
 
 /// The flags of a request that changes something.
@@ -164,5 +169,16 @@ const CHANGE: u16 = to_u16(NLM_F_REQUEST | NLM_F_ACK);
 /// The flags of a request that lists something.
 const LIST: u16 = to_u16(NLM_F_REQUEST | NLM_F_DUMP);
 
+#[cfg(any(test, feature = "fuzzing"))]
+/// Reads `datagram` in every way there is.
+pub(crate) fn read_any(datagram: &[u8]) {
+    for message in messages(datagram) {
+        let (_news, _loss) = (links::news(message), losses::loss(message));
+        let (_link, _status) = (links::parse(message.body), status(message.body));
+    }
+}
+
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::samples;

@@ -57,6 +57,24 @@ fn link_message(attributes: Vec<LinkAttribute>) -> Vec<u8> {
     bytes
 }
 
+/// Datagrams of the kernel: links that are new, and what links have lost.
+pub(crate) fn samples() -> [(&'static str, Vec<u8>); 2] {
+    let link = link_message(vec![
+        LinkAttribute::IfName("bond0.5".into()),
+        LinkAttribute::Mtu(1500),
+        LinkAttribute::Address(vec![2, 0, 0, 0, 0, 3]),
+        LinkAttribute::Controller(5),
+        LinkAttribute::Link(4),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Vlan)]),
+    ]);
+    let route = route_message(25, 0, 6, to_ten(Some(GATEWAY.into())), Origin::Dhcp);
+    let losses =
+        [address(21, 0, 6, net(ADDRESS, 25)), address(21, 0, 6, net(ADDRESS_6, 64)), route];
+    let refusal = wire::Message::new(2, 0, &(-13_i32).to_ne_bytes());
+    let losses = losses.into_iter().chain([refusal]).flat_map(|message| message.finish(1));
+    [("links", [link.clone(), link].concat()), ("losses", losses.collect())]
+}
+
 /// The one link that a datagram tells of.
 fn parse(datagram: &[u8]) -> Link {
     let news: Vec<_> = messages(datagram).filter_map(links::news).collect();

@@ -1,0 +1,30 @@
+//! What the fuzz targets of `init/fuzz` run: any bytes from outside are read or refused, never a
+//! panic, and what was read keeps its promises. Its seeds run in ordinary tests, too.
+
+#[cfg(test)]
+mod corpus;
+mod text;
+
+use crate::clock;
+use crate::net::fuzzing as net;
+
+/// Each target: its name, and what it does with an input.
+pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+    ("arp", net::arp),
+    ("cmdline", text::cmdline),
+    ("dhcp", net::dhcp),
+    ("dhcp6", net::dhcp6),
+    ("modules", text::modules),
+    ("ndp", net::ndp),
+    ("netlink", net::netlink),
+    ("network", net::network),
+    ("ntp", clock::fuzz),
+    ("uevent", text::uevent),
+];
+
+/// Runs the target called `name`.
+pub fn run(name: &str, input: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    assert!(target.is_some(), "no target is called {name}");
+    target.into_iter().for_each(|(_, run)| run(input));
+}
