@@ -74,8 +74,7 @@ fn read(packet: &[u8], nonce: u64) -> Result<Reply, BadReply> {
     }
     let stratum = packet[1];
     if stratum == 0 {
-        // A code of four letters, such as RATE or DENY.
-        return Err(BadReply::Refused(packet[12..16].escape_ascii().to_string()));
+        return Err(refusal(*packet[12..].first_chunk().ok_or(BadReply::Short)?));
     }
     let far = word(4) >= DISTANCE_MAX || word(8) >= DISTANCE_MAX;
     let (received, sent) = (stamp(32), stamp(40));
@@ -84,6 +83,15 @@ fn read(packet: &[u8], nonce: u64) -> Result<Reply, BadReply> {
     }
     let held = i64::try_from(sent.wrapping_sub(received)).unwrap_or(0).unsigned_abs();
     Ok(Reply { sent: since_1970(sent), held: length(held) })
+}
+
+/// What a server means that has no stratum: `code` is four letters, such as RATE or DENY. Some of
+/// these, and none at all, are how ntpd and chronyd say that they have no time yet.
+fn refusal(code: [u8; 4]) -> BadReply {
+    match &code {
+        b"INIT" | b"STEP" | [0, ..] => BadReply::Unsynchronised,
+        code => BadReply::Refused(code.escape_ascii().to_string()),
+    }
 }
 
 /// A timestamp as time since 1970. Those with the first bit clear are of the era that begins in
@@ -216,5 +224,7 @@ pub(crate) fn fuzz(packet: &[u8]) {
     }
 }
 
+#[cfg(test)]
+mod real;
 #[cfg(test)]
 mod tests;

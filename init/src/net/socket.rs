@@ -44,6 +44,15 @@ impl PacketSocket {
         Self::open(index, to_u16(ETH_P_IPV6), &NEIGHBOUR_FILTER)
     }
 
+    /// One that hears what DHCP clients send to servers over link `index`, even where that is a
+    /// bridge's port: of what such a port drops, only who hears every protocol is told.
+    #[cfg(test)]
+    pub(crate) fn tap(index: u32) -> Result<Self, Errno> {
+        let mut filter = DHCP_FILTER;
+        filter[6].k = 67;
+        Self::open(index, to_u16(linux_raw_sys::if_ether::ETH_P_ALL), &filter)
+    }
+
     fn open(index: u32, protocol: u16, filter: &[libc::sock_filter]) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // No protocol yet: nothing comes in before the filter stands.

@@ -50,6 +50,10 @@ fn answers_that_will_not_do() {
     kiss[1] = 0;
     kiss[12..16].copy_from_slice(b"RATE");
     assert_eq!(read(&kiss, NONCE), Err(BadReply::Refused("RATE".to_owned())));
+    for code in [b"INIT", b"STEP", b"\0\0\0\0"] {
+        kiss[12..16].copy_from_slice(code);
+        assert_eq!(read(&kiss, NONCE), Err(BadReply::Unsynchronised), "{code:?}");
+    }
 }
 
 #[test]

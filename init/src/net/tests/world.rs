@@ -14,24 +14,24 @@ use crate::net::{self, NetConfig, NetError, Up};
 use crate::sys;
 
 /// What most servers of the tests give from.
-pub(super) const RANGE: &str = "--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,1h";
+pub(crate) const RANGE: &str = "--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,1h";
 
 /// A node whose `eth0` has a cable to `port0` in a rack; both ends are down.
-pub(super) fn rack() -> (Namespace, Namespace) {
+pub(crate) fn rack() -> (Namespace, Namespace) {
     let (node, rack) = (Namespace::new(), Namespace::new());
     node.cable("eth0", &rack, "port0");
     (node, rack)
 }
 
 /// Gives the rack's `port0` an address and raises it.
-pub(super) fn serve_address(rack: &Namespace, address: &str) {
+pub(crate) fn serve_address(rack: &Namespace, address: &str) {
     rack.run(&format!("ip address add {address} dev port0"));
     rack.run("ip link set port0 up");
 }
 
 /// Gives the rack's `port0` the addresses of a router of IPv6, fe80::1 and 2001:db8::1, and raises
 /// it; packets to other places end there.
-pub(super) fn router_address(rack: &Namespace) {
+pub(crate) fn router_address(rack: &Namespace) {
     rack.run("ip link set port0 addrgenmode none");
     rack.run("ip link set port0 up");
     rack.run("ip address add fe80::1/64 dev port0 nodad");
@@ -42,7 +42,7 @@ pub(super) fn router_address(rack: &Namespace) {
 }
 
 /// The same on the rack's bridge `br0`.
-pub(super) fn at_bridge(rack: &Namespace) {
+pub(crate) fn at_bridge(rack: &Namespace) {
     rack.run("ip link set br0 addrgenmode none");
     rack.run("ip link set br0 up");
     rack.run("ip address add fe80::1/64 dev br0 nodad");
@@ -50,11 +50,11 @@ pub(super) fn at_bridge(rack: &Namespace) {
 }
 
 /// A network namespace, which is gone when this is.
-pub(super) struct Namespace(File);
+pub(crate) struct Namespace(File);
 
 impl Namespace {
     /// A new one with the loopback down.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let make = || {
             sys::net::unshare_network()
                 .expect("these tests make network namespaces: run them as root");
@@ -64,7 +64,7 @@ impl Namespace {
     }
 
     /// Runs `work` on a thread inside.
-    pub(super) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
                 move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
@@ -76,7 +76,7 @@ impl Namespace {
     }
 
     /// What moves the thread that calls it inside, for good.
-    pub(super) fn entry(&self) -> impl FnOnce() + Send + 'static {
+    pub(crate) fn entry(&self) -> impl FnOnce() + Send + 'static {
         let file = self.0.try_clone().expect("another descriptor");
         move || {
             move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
@@ -85,7 +85,7 @@ impl Namespace {
     }
 
     /// Runs a command inside and gives what it prints; it must succeed.
-    pub(super) fn run(&self, line: &str) -> String {
+    pub(crate) fn run(&self, line: &str) -> String {
         let mut words = line.split_whitespace();
         let program = words.next().expect("a command");
         let output = self.enter(|| Command::new(program).args(words).output().expect(program));
@@ -95,7 +95,7 @@ impl Namespace {
     }
 
     /// Waits until the kernel surely sends and receives over `interface`.
-    pub(super) fn wait_until_up(&self, interface: &str) {
+    pub(crate) fn wait_until_up(&self, interface: &str) {
         let until = Instant::now() + Duration::from_secs(10);
         while !self.run(&format!("ip link show {interface}")).contains("state UP") {
             assert!(Instant::now() < until, "{interface} never came up");
@@ -104,25 +104,25 @@ impl Namespace {
     }
 
     /// Lays a cable between `name` here and `peer` in `other`; both ends are down.
-    pub(super) fn cable(&self, name: &str, other: &Self, peer: &str) {
+    pub(crate) fn cable(&self, name: &str, other: &Self, peer: &str) {
         let path = format!("/proc/{}/fd/{}", std::process::id(), other.0.as_raw_fd());
         self.run(&format!("ip link add {name} type veth peer name {peer} netns {path}"));
     }
 
     /// Brings the network up inside, within `patience`.
-    pub(super) fn up(&self, args: &[&str], patience: Duration) -> Result<Up, NetError> {
+    pub(crate) fn up(&self, args: &[&str], patience: Duration) -> Result<Up, NetError> {
         self.up_by(&config(args), patience)
     }
 
     /// The same, by a configuration.
-    pub(super) fn up_by(&self, config: &NetConfig, patience: Duration) -> Result<Up, NetError> {
+    pub(crate) fn up_by(&self, config: &NetConfig, patience: Duration) -> Result<Up, NetError> {
         let log = |line: &str| eprintln!("net: {line}");
         self.enter(|| net::up(config, Instant::now() + patience, &log))
     }
 }
 
 /// The network's configuration by these kernel arguments.
-pub(super) fn config(args: &[&str]) -> NetConfig {
+pub(crate) fn config(args: &[&str]) -> NetConfig {
     let split = |arg: &&str| match arg.split_once('=') {
         Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
         None => ((*arg).to_owned(), None),
@@ -131,7 +131,7 @@ pub(super) fn config(args: &[&str]) -> NetConfig {
 }
 
 /// A DHCP server, stopped when this is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     log: Arc<(Mutex<String>, Condvar)>,
 }
@@ -139,27 +139,27 @@ pub(super) struct Server {
 impl Server {
     /// Starts dnsmasq in `namespace` on `interface`, which gets `address` (with its prefix
     /// length), with further options, one a word.
-    pub(super) fn start(namespace: &Namespace, interface: &str, address: &str, more: &str) -> Self {
+    pub(crate) fn start(namespace: &Namespace, interface: &str, address: &str, more: &str) -> Self {
         namespace.run(&format!("ip address replace {address} dev {interface}"));
         namespace.run(&format!("ip link set {interface} up"));
         Self::restart(namespace, interface, more)
     }
 
     /// Starts dnsmasq as a router of IPv6 on `port0` of the rack, which is fe80::1 and 2001:db8::1.
-    pub(super) fn router(rack: &Namespace, more: &str) -> Self {
+    pub(crate) fn router(rack: &Namespace, more: &str) -> Self {
         router_address(rack);
         Self::restart(rack, "port0", &format!("--enable-ra {more}"))
     }
 
     /// Starts dnsmasq as a DHCPv6 server on `port0` of the rack, without a router.
-    pub(super) fn silent(rack: &Namespace, more: &str) -> Self {
+    pub(crate) fn silent(rack: &Namespace, more: &str) -> Self {
         let server = Self::spawn(rack, "port0", more);
         server.wait_for("DHCPv6, IP range");
         server
     }
 
     /// Starts dnsmasq on an interface that has its address already.
-    pub(super) fn restart(namespace: &Namespace, interface: &str, more: &str) -> Self {
+    pub(crate) fn restart(namespace: &Namespace, interface: &str, more: &str) -> Self {
         let server = Self::spawn(namespace, interface, more);
         let is_router = more.contains("--enable-ra");
         server.wait_for(if is_router {
@@ -167,6 +167,14 @@ impl Server {
         } else {
             "bound exclusively"
         });
+        server
+    }
+
+    /// Starts dnsmasq as a relay on `interface`, which has the first address of `between`, for the
+    /// server at the second.
+    pub(crate) fn relay(namespace: &Namespace, interface: &str, between: &str) -> Self {
+        let server = Self::spawn(namespace, interface, &format!("--dhcp-relay={between}"));
+        server.wait_for("DHCP relay from");
         server
     }
 
@@ -203,17 +211,17 @@ impl Server {
     }
 
     /// All it has logged.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until it has logged `text`.
-    pub(super) fn wait_for(&self, text: &str) {
+    pub(crate) fn wait_for(&self, text: &str) {
         self.wait_for_count(text, 1);
     }
 
     /// Waits until it has logged `text` so many times.
-    pub(super) fn wait_for_count(&self, text: &str, count: usize) {
+    pub(crate) fn wait_for_count(&self, text: &str, count: usize) {
         let log = self.log.0.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = |log: &mut String| log.matches(text).count() < count;
         let (log, waited) = self
