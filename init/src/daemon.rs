@@ -110,14 +110,15 @@ fn serve(pid_1: &mut File) -> Result<Mounted, Failure> {
     let (config, _told_by_pid_1) = config::config(&sources)?;
     kmsg::set_debug(config.debug);
     let keeper = Keeper::new(config.servers.epoch);
-    let deadline = Instant::now() + config.timeout;
+    let began = Instant::now();
+    let deadline = began + config.timeout;
     let mut stages = Stages { pid_1, since: Instant::now() };
 
     // The roots of trust take some milliseconds to read: done while the network comes up.
     let (servers, help) = (config.servers.clone(), keeper.help());
     let make = move || image::client(&servers, Some(help.clone()));
     let client = thread::Builder::new().name("client".to_owned()).spawn(make.clone());
-    let up = network(&sources, deadline)?;
+    let up = network(&sources, began + config.network_timeout)?;
     if !up.how().fixed {
         stages.waited("DHCP", up.address_wait)?;
     }

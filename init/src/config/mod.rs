@@ -26,6 +26,10 @@ use std::time::Duration;
 /// How long everything before the mount may take, unless `zimg.timeout=` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
+/// How long of that the network may take: a switch port needs up to 50 s before the first packet
+/// passes, and what is silent for twice as long stays so.
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// The longest `zimg.timeout=` and `zimg.onfail=reboot:` taken: a day.
 const SECONDS_MAX: u64 = 86_400;
 
@@ -42,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) overlay: Overlay,
     /// Bound on everything before the mount.
     pub(crate) timeout: Duration,
+    /// Bound on what of that is the network.
+    pub(crate) network_timeout: Duration,
     /// How servers are asked.
     pub(crate) servers: Servers,
     /// What is fetched before it is read.
@@ -174,7 +180,8 @@ pub(crate) fn config(sources: &Sources) -> Result<(Config, Vec<String>), ConfigE
         verify: verify(sources)?,
         stores: self::urls(sources, "zimg.store")?,
         overlay: overlay::overlay(sources)?,
-        timeout: timeout(sources)?,
+        timeout: timeout(sources)?.unwrap_or(TIMEOUT),
+        network_timeout: timeout(sources)?.unwrap_or(NETWORK_TIMEOUT),
         servers: servers::servers(sources)?,
         ahead: ahead::ahead(sources)?,
         report: self::urls(sources, "zimg.report")?.pop(),
@@ -263,15 +270,15 @@ fn has(words: &[Word], key: &str) -> bool {
     words.iter().any(|word| word.key == key)
 }
 
-fn timeout(sources: &Sources) -> Result<Duration, ConfigError> {
-    match sources.last("zimg.timeout") {
-        None => Ok(TIMEOUT),
-        Some(value) => seconds(value).filter(|time| !time.is_zero()).ok_or(ConfigError::Value {
-            key: "zimg.timeout",
-            value: value.to_owned(),
-            expected: "a number of seconds from 1 to 86400",
-        }),
-    }
+/// How long to try, where that is said.
+fn timeout(sources: &Sources) -> Result<Option<Duration>, ConfigError> {
+    let Some(value) = sources.last("zimg.timeout") else { return Ok(None) };
+    let time = seconds(value).filter(|time| !time.is_zero());
+    time.map(Some).ok_or(ConfigError::Value {
+        key: "zimg.timeout",
+        value: value.to_owned(),
+        expected: "a number of seconds from 1 to 86400",
+    })
 }
 
 fn debug(sources: &Sources) -> Result<bool, ConfigError> {

@@ -28,6 +28,7 @@ fn url_and_hash_are_enough() {
     assert_eq!(config.verify, Verify::Hash(HASH.parse().unwrap()));
     assert_eq!(config.overlay, Overlay::Tmpfs { size: "50%".to_owned() });
     assert_eq!(config.timeout, Duration::from_secs(300));
+    assert_eq!(config.network_timeout, Duration::from_secs(120));
     assert!(config.stores.is_empty() && config.init.is_none() && !config.debug);
 }
 
@@ -159,7 +160,8 @@ fn overlays_on_disks() {
 
 #[test]
 fn times_are_bounded() {
-    assert_eq!(good("zimg.timeout=5").unwrap().timeout, Duration::from_secs(5));
+    let said = good("zimg.timeout=5").unwrap();
+    assert_eq!((said.timeout, said.network_timeout), (Duration::from_secs(5), said.timeout));
     for bad in ["0", "-1", "86401", "x", ""] {
         assert!(good(&format!("zimg.timeout={bad}")).is_err(), "{bad}");
     }
