@@ -5,6 +5,7 @@ mod boot;
 mod build;
 mod far;
 mod mounted;
+mod network;
 mod report;
 mod sizes;
 
@@ -19,7 +20,7 @@ use tests::{out, root};
 #[derive(FromArgs)]
 #[argh(name = "scripts/bench", example = "{command_name}\n{command_name} --only boot --runs 3")]
 struct Args {
-    /// measure only: sizes, build, mounted, boot, far (default: all; BENCHMARKS.md is written only then)
+    /// measure only: sizes, build, mounted, network, boot, far (default: all; BENCHMARKS.md is written only then)
     #[argh(option)]
     only: Option<String>,
     /// runs of each timing (default 5)
@@ -43,10 +44,11 @@ struct Bench {
 
 type Part = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("sizes", sizes::run),
     ("build", build::run),
     ("mounted", mounted::run),
+    ("network", network::run),
     ("boot", boot::run),
     ("far", far::run),
 ];

@@ -149,6 +149,13 @@ impl Times {
         )
     }
 
+    /// The same of what takes milliseconds.
+    pub(crate) fn millis(&self) -> String {
+        let of = |time: Option<&f64>| time.map_or(f64::NAN, |time| time * 1e3);
+        let (least, most) = (of(self.0.first()), of(self.0.last()));
+        format!("{:.1} ms [{least:.1} to {most:.1}]", of(Some(&self.median())))
+    }
+
     /// Both, for [`Report::versus`].
     pub(crate) fn pair(&self) -> (f64, String) {
         (self.median(), self.text())
