@@ -10,6 +10,8 @@ use tests::{images, out};
 
 /// How long anything may take under software emulation on a busy machine.
 const LIMIT: Duration = Duration::from_secs(240);
+/// How long a shutdown may take: less than systemd waits for a unit that hangs.
+const END: Duration = Duration::from_secs(80);
 /// A network without IPv4.
 const IPV6_ALONE: &str = ",ipv4=off,ipv6=on";
 
@@ -62,6 +64,63 @@ fn debian_over_ipv6_alone() -> Result {
     vm.must("mkdir -p /etc/systemd/network; printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' > /etc/systemd/network/80-all.network", LIMIT)?;
     vm.must("systemctl restart systemd-networkd; networkctl reconfigure $(ls /sys/class/net | grep -v lo); sleep 3", LIMIT)?;
     holds(&mut vm, "restart of networkd")?;
+    powers_off(vm)
+}
+
+/// The shutdown comes to its end, and the root was read up to then.
+fn powers_off(mut vm: Vm) -> Result {
+    vm.send("dmesg -n 8; poweroff\n")?;
+    let said = vm.wait_for("Power down", END)?;
+    ensure!(vm.wait_end(LIMIT)?.success());
+    for bad in ["ailed to unmount", "blocked for more than", "Kernel panic"] {
+        ensure!(!said.contains(bad), "{bad}:\n{said}");
+    }
+    Ok(())
+}
+
+/// An address of the command line: no router is asked, and none is believed.
+#[test]
+fn debian_at_a_static_address_of_ipv6() -> Result {
+    let _lab = images::lab()?;
+    let _server = Server::start(images::folder()?, "[::1]:8080")?;
+    let arguments = "ip=[fec0::77]::[fec0::2]:64:fixed:eth0:none nameserver=[fec0::3]";
+    let mut vm = machine(arguments, IPV6_ALONE)?.start()?;
+    vm.log_in(LIMIT)?;
+    let holds = |vm: &mut Vm, after: &str| -> Result {
+        let shown = vm.must("ip -6 -o address show scope site", LIMIT)?;
+        ensure!(shown.contains("inet6 fec0::77/64 scope site"), "after {after}: {shown}");
+        ensure!(shown.contains("valid_lft forever"), "after {after}: {shown}");
+        ensure!(shown.lines().count() == 1, "a router was believed after {after}: {shown}");
+        let routes = vm.must("ip -6 route show default", LIMIT)?;
+        ensure!(routes.starts_with("default via fec0::2 "), "after {after}: {routes}");
+        ensure!(routes.lines().count() == 1, "after {after}: {routes}");
+        reads_its_root(vm, after)
+    };
+    holds(&mut vm, "the boot")?;
+    assert_eq!(vm.must("hostname", LIMIT)?.trim(), "fixed");
+    assert!(vm.must("cat /etc/resolv.conf", LIMIT)?.contains("nameserver fec0::3"));
+    let marks = vm.must("dmesg | grep zimg:", LIMIT)?;
+    assert!(!marks.contains("is a router"), "{marks}");
+    vm.must("systemctl restart networking", LIMIT)?;
+    holds(&mut vm, "restart of networking")?;
+    vm.must("ip -6 address flush dev $(ls /sys/class/net | grep -v lo)", LIMIT)?;
+    vm.must("until ip -6 route | grep -q default; do sleep 0.1; done", LIMIT)?;
+    holds(&mut vm, "a flush")?;
+    powers_off(vm)
+}
+
+/// The control: a static address that is of another network leads nowhere, routers or not.
+#[test]
+fn a_static_address_of_another_network_leads_nowhere() -> Result {
+    let _lab = images::lab()?;
+    let _server = Server::start(images::folder()?, "[::1]:8080")?;
+    let arguments = "ip=[2001:db8::77]::[2001:db8::1]:64::eth0:none zimg.timeout=12";
+    let mut vm = machine(arguments, IPV6_ALONE)?.start()?;
+    vm.wait_for("zimg: boot failed", LIMIT)?;
+    let screen = vm.wait_for("in 30 s", LIMIT)?;
+    for words in ["2001:db8::77/64 on eth0 from the command line", "2001:db8::1"] {
+        ensure!(screen.contains(words), "no {words:?}:\n{screen}");
+    }
     Ok(())
 }
 
