@@ -8,8 +8,11 @@ mod text;
 use crate::clock;
 use crate::net::fuzzing as net;
 
-/// Each target: its name, and what it does with an input.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+/// What a target does with an input.
+pub type Target = fn(&[u8]);
+
+/// Each target and its name.
+pub const TARGETS: [(&str, Target); 10] = [
     ("arp", net::arp),
     ("cmdline", text::cmdline),
     ("dhcp", net::dhcp),

@@ -2,15 +2,6 @@
 
 mod six;
 
-/// What the seeds are written with.
-#[cfg(test)]
-pub(crate) mod samples {
-    pub(crate) use crate::net::arp::{announcement, probe};
-    pub(crate) use crate::net::dhcp::oracle;
-    pub(crate) use crate::net::dhcp6::oracle as oracle6;
-    pub(crate) use crate::net::netlink::samples;
-}
-
 pub(crate) use six::{dhcp6, ndp};
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -155,4 +146,13 @@ fn check_config(config: &NetConfig) {
         assert!(over.is_none() || config.bonds.len() + config.vlans.len() > 0, "{request:?}");
         let _routes = config.routes_over(&name, &macs);
     }
+}
+
+/// What the seeds are written with.
+#[cfg(test)]
+pub(crate) mod samples {
+    pub(crate) use crate::net::arp::{announcement, probe};
+    pub(crate) use crate::net::dhcp::oracle;
+    pub(crate) use crate::net::dhcp6::oracle as oracle6;
+    pub(crate) use crate::net::netlink::samples;
 }
