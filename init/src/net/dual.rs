@@ -96,6 +96,13 @@ impl Dual {
         (lease, self.six.as_ref().map(Station::outcome))
     }
 
+    /// The link is not going to be used.
+    pub(super) fn give_back(&mut self) {
+        if let Some(six) = &mut self.six {
+            six.give_back();
+        }
+    }
+
     /// The messages that were sent.
     pub(super) fn sent(&self) -> u32 {
         let four = self.four.as_ref().map_or(0, Acquire::sent);

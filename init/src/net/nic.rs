@@ -192,6 +192,13 @@ impl Nic {
         self.acquire.iter().flat_map(Dual::sockets)
     }
 
+    /// The node boots over another one, or is done with this one's sockets.
+    pub(super) fn give_back(&mut self) {
+        if let Some(acquire) = &mut self.acquire {
+            acquire.give_back();
+        }
+    }
+
     fn stop(&mut self) {
         self.sent_before = self.sent();
         self.acquire = None;

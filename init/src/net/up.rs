@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::os::fd::AsFd as _;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -40,12 +41,24 @@ pub(crate) fn up(config: &NetConfig, deadline: Instant, log: Log<'_>) -> Result<
     loop {
         let now = Instant::now();
         let next = match attempt.step(now)? {
-            Progress::Up(up) => return Ok(*up),
+            Progress::Up(up) => {
+                close_beside(attempt.nics);
+                return Ok(*up);
+            }
             Progress::Wait(_) if now >= deadline => return Err(attempt.failure(now)),
             Progress::Wait(next) => next.map_or(deadline, |next| next.min(deadline)),
         };
         attempt.sleep(next)?;
     }
+}
+
+/// Closes what listened on the links. The boot goes on meanwhile: the kernel takes up to 16 ms for
+/// each such socket, as it waits until no processor is about to hand it a packet.
+fn close_beside(mut nics: BTreeMap<u32, Nic>) {
+    nics.values_mut().for_each(Nic::give_back);
+    let close = thread::Builder::new().name("close".to_owned()).spawn(move || drop(nics));
+    // Where there can be no thread, they are closed by now.
+    drop(close);
 }
 
 struct Attempt<'a> {

@@ -19,6 +19,8 @@ pub(super) struct Holders {
     own: Mac,
     free: Vec<Ipv6Addr>,
     probes: Vec<Probe>,
+    /// What is read no more, and not closed while the node boots: that takes the kernel up to 16 ms.
+    done: Vec<PacketSocket>,
     /// When the first address turned out to be free.
     since: Option<Instant>,
 }
@@ -37,7 +39,7 @@ struct Probe {
 impl Holders {
     /// On link `index`, for the station `own`; the addresses `free` are known to be free.
     pub(super) fn new(index: u32, own: Mac, free: Vec<Ipv6Addr>) -> Self {
-        Self { index, own, free, probes: Vec::new(), since: None }
+        Self { index, own, free, probes: Vec::new(), done: Vec::new(), since: None }
     }
 
     /// The addresses that no one else has.
@@ -93,12 +95,21 @@ impl Holders {
         for mut probe in std::mem::take(&mut self.probes) {
             probe.step(self.own, now)?;
             match probe.holder {
-                Some(holder) => taken.push((probe.address, holder)),
-                None if now < probe.until => self.probes.push(probe),
+                None if now < probe.until => {
+                    self.probes.push(probe);
+                    continue;
+                }
                 None => self.found_free(probe.address, now),
+                Some(holder) => taken.push((probe.address, holder)),
             }
+            self.done.push(probe.socket);
         }
         Ok(taken)
+    }
+
+    /// Closes what is read no more.
+    pub(super) fn close(&mut self) {
+        self.done.clear();
     }
 
     fn found_free(&mut self, address: Ipv6Addr, now: Instant) {

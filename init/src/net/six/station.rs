@@ -171,6 +171,11 @@ impl Station {
         }
     }
 
+    /// The node is not going to use this link: it is the kernel's again.
+    pub(crate) fn give_back(&mut self) {
+        self.kernel = None;
+    }
+
     /// The messages it has sent.
     pub(crate) fn sent(&self) -> u32 {
         self.solicited + self.client.as_ref().map_or(0, Client::sent)
@@ -285,7 +290,11 @@ impl Station {
         for address in &wanted {
             self.look_for(*address, now, tell);
         }
-        for (address, holder) in self.holders.step(now)? {
+        let taken = self.holders.step(now)?;
+        if !self.is_booting {
+            self.holders.close();
+        }
+        for (address, holder) in taken {
             if self.six.is_fixed(address) {
                 return Ok(Some((address, holder)));
             }
@@ -329,7 +338,11 @@ impl Station {
 
     fn progress(&self, now: Instant) -> Progress {
         let since = match (self.method, self.holders.since()) {
-            (Method::Link6, _) => return Progress::Ready,
+            // The kernel uses the link's own address only a moment after it was set.
+            (Method::Link6, _) => {
+                let until = self.began + GRANTED_PROBE;
+                return if now < until { Progress::Usable(until) } else { Progress::Ready };
+            }
             (_, None) => return Progress::Nothing,
             (Method::Static { .. }, Some(_)) => return Progress::Ready,
             (_, Some(since)) => since,

@@ -65,6 +65,7 @@ fn the_lease_is_renewed_by_its_server() {
     let (node, rack) = rack();
     let server = Server::start(&rack, "port0", "192.0.2.1/24", &format!("{RANGE} {SHORT}"));
     let up = node.up(&[], PATIENCE).expect("a network");
+    server.wait_for("DHCPACK(port0)");
     let began = server.log().matches("DHCPDISCOVER(port0)").count();
     let (said, changed) = keep(&node, up.clone());
     // The grant that began it, and two renewals.

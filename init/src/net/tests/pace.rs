@@ -8,7 +8,6 @@ use super::world::{RANGE, Server, config, rack};
 use crate::net;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const RUNS: usize = 9;
 
 /// The time that this thread has spent on a processor, in itself or in the kernel.
 fn own_time() -> Duration {
@@ -42,7 +41,8 @@ fn lease(interfaces: u32) -> (Duration, Duration) {
 #[test]
 #[ignore = "measures: run by scripts/bench"]
 fn from_a_link_to_a_lease() {
-    for _ in 0..RUNS {
+    let runs = std::env::var("ZIMG_RUNS").ok().and_then(|runs| runs.parse().ok());
+    for _ in 0..runs.unwrap_or(1) {
         for interfaces in [1, 16] {
             let (whole, own) = lease(interfaces);
             println!("pace: {interfaces} {} {}", whole.as_micros(), own.as_micros());

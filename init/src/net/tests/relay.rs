@@ -32,6 +32,7 @@ fn a_lease_is_granted_through_a_relay_and_renewed_without_it() {
     assert_eq!(up.gateway, Some(IpAddr::from([192, 0, 2, 1])));
     let lease = up.lease.clone().expect("a lease");
     assert_eq!(lease.server, Ipv4Addr::new(198, 51, 100, 2), "not who passed it on");
+    server.wait_for("DHCPACK(");
     let granted = server.log().matches("DHCPACK(").count();
     // Its server alone is asked from now on, through the router: a little more than half of an hour
     // goes by in no time.

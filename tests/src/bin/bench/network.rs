@@ -19,9 +19,10 @@ struct Pace {
     own: Times,
 }
 
-pub(crate) fn run(_bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     report.section("Network");
     let mut test = Command::new("cargo");
+    test.env("ZIMG_RUNS", bench.runs.to_string());
     test.args(["test", "--quiet", "--locked", "--package", "init", "--lib", "--"]);
     let printed = must(test.args(["--ignored", "--exact", "--nocapture", PACE]))?;
     let printed = String::from_utf8_lossy(&printed);
