@@ -114,10 +114,11 @@ fn debian_at_a_static_address_of_ipv6() -> Result {
 fn a_static_address_of_another_network_leads_nowhere() -> Result {
     let _lab = images::lab()?;
     let _server = Server::start(images::folder()?, "[::1]:8080")?;
-    let arguments = "ip=[2001:db8::77]::[2001:db8::1]:64::eth0:none zimg.timeout=12";
+    let arguments = "ip=[2001:db8::77]::[2001:db8::1]:64::eth0:none zimg.timeout=12 \
+                     zimg.onfail=reboot:2";
     let mut vm = machine(arguments, IPV6_ALONE)?.start()?;
     vm.wait_for("zimg: boot failed", LIMIT)?;
-    let screen = vm.wait_for("in 30 s", LIMIT)?;
+    let screen = vm.wait_for("reboots in", LIMIT)?;
     for words in ["2001:db8::77/64 on eth0 from the command line", "2001:db8::1"] {
         ensure!(screen.contains(words), "no {words:?}:\n{screen}");
     }
