@@ -42,7 +42,7 @@ pub(crate) fn up(config: &NetConfig, deadline: Instant, log: Log<'_>) -> Result<
         let now = Instant::now();
         let next = match attempt.step(now)? {
             Progress::Up(up) => {
-                close_beside(attempt.nics);
+                close(attempt.nics, &up);
                 return Ok(*up);
             }
             Progress::Wait(_) if now >= deadline => return Err(attempt.failure(now)),
@@ -54,7 +54,13 @@ pub(crate) fn up(config: &NetConfig, deadline: Instant, log: Log<'_>) -> Result<
 
 /// Closes what listened on the links. The boot goes on meanwhile: the kernel takes up to 16 ms for
 /// each such socket, as it waits until no processor is about to hand it a packet.
-fn close_beside(mut nics: BTreeMap<u32, Nic>) {
+///
+/// Not so where there are addresses of IPv6: the kernel takes packets for one only a moment after it
+/// was set, so that the first answer would be lost, and asked for again a second later.
+fn close(mut nics: BTreeMap<u32, Nic>, up: &Up) {
+    if up.addresses.iter().any(|address| address.ip.is_ipv6()) {
+        return;
+    }
     nics.values_mut().for_each(Nic::give_back);
     let close = thread::Builder::new().name("close".to_owned()).spawn(move || drop(nics));
     // Where there can be no thread, they are closed by now.

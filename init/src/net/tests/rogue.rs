@@ -110,6 +110,10 @@ fn of_several_offers_one_is_taken_and_its_server_named() {
         // The other one's answer to a request that is not for it must not confuse.
         _ => vec![proper(heard, other, Ipv4Addr::new(192, 0, 2, 99)), proper(heard, SERVER, NODE)],
     });
+    // Or the first of the offers may be lost.
+    node.run("ip link set eth0 up");
+    node.wait_until_up("eth0");
+    rack.wait_until_up("port0");
     let up = node.up(&[], PATIENCE).expect("a network");
     assert_eq!(up.ipv4(), Some(NODE));
     assert_eq!(up.lease.expect("a lease").server, SERVER);

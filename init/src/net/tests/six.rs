@@ -150,6 +150,10 @@ fn both_families_are_taken_where_both_answer() {
                    --dhcp-option=option6:dns-server,[2001:db8::53]";
     rack.run("ip address add 192.0.2.1/24 dev port0");
     let _server = Server::router(&rack, &format!("{ADVERTISED} {RANGE} {options}"));
+    // Or what is lost of the first packets decides which is first.
+    node.run("ip link set eth0 up");
+    node.wait_until_up("eth0");
+    rack.wait_until_up("port0");
     let up = node.up(&[], PATIENCE).expect("a network");
     assert!(up.ipv4().is_some() && addresses(&up).contains(&ip(OWN)), "{:?}", up.addresses);
     let dns = [ip("192.0.2.53"), ip("2001:db8::53"), ip("192.0.2.54"), ip("192.0.2.55")];
