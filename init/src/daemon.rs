@@ -15,6 +15,7 @@ use flist::store::Client;
 use rustix::mm::MlockAllFlags;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
@@ -60,25 +61,25 @@ fn prepare() -> io::Result<File> {
         rustix::stdio::dup2_stderr(&log)?;
     }
     rustix::process::setsid()?;
-    spare();
-    drop_rights();
+    spare(c"zimg");
+    drop_rights(RIGHTS);
     // It starts a thread, which has the rights that were left by then.
     sys::signals::never_stay_stopped()?;
     Ok(pipe)
 }
 
-/// Asks the kernel to spare this process where memory is short. One that can't does not fail the
+/// Names this process, and asks the kernel to spare it where memory is short. One that can't does not fail the
 /// boot for that, but says so.
-fn spare() {
-    if let Err(e) = rustix::thread::set_name(c"zimg") {
-        log::warn!("the root daemon has no name of its own: {e}");
+pub(crate) fn spare(name: &CStr) {
+    if let Err(e) = rustix::thread::set_name(name) {
+        log::warn!("{name:?} has no name of its own: {e}");
     }
     if let Err(e) = fs::write("/proc/self/oom_score_adj", "-1000") {
-        log::warn!("the root daemon may be killed where memory is short: {e}");
+        log::warn!("{name:?} may be killed where memory is short: {e}");
     }
     // Writing back pages of an upper layer must never wait for this process to get memory.
     if let Err(e) = rustix::process::configure_io_flusher_behavior(true) {
-        log::warn!("the root daemon may wait for its own root where memory is short: {e}");
+        log::warn!("{name:?} may wait for the root where memory is short: {e}");
     }
 }
 
@@ -91,16 +92,16 @@ const RIGHTS: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::SYS_TIME)
     .union(CapabilitySet::IPC_LOCK);
 
-/// Gives up what is never needed, before there is a thread and before a byte came from the network.
+/// Gives up all rights but `kept`, before there is a thread and before a byte came from the network.
 /// Memory can't be read or traced from now on but by who may trace everything.
-fn drop_rights() {
-    let (permitted, effective) = (RIGHTS, RIGHTS);
-    let sets = CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() };
+pub(crate) fn drop_rights(kept: CapabilitySet) {
+    let sets =
+        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     let dropped = set_capabilities(None, sets)
         .and_then(|()| set_no_new_privs(true))
         .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
     if let Err(e) = dropped {
-        log::warn!("the root daemon keeps rights that it does not need: {e}");
+        log::warn!("this process keeps rights that it does not need: {e}");
     }
 }
 
@@ -191,10 +192,10 @@ fn list(ips: &[IpAddr]) -> String {
 /// Keeps this process in memory: what it needs to answer a page fault may not itself be a page
 /// that has to be read. Pages are locked as they are first used, so that what is only reserved
 /// (stacks) costs nothing.
-fn lock_memory() {
+pub(crate) fn lock_memory() {
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     if let Err(e) = rustix::mm::mlockall(flags) {
-        log::warn!("the root daemon's memory is not locked: {e}");
+        log::warn!("this process' memory is not locked: {e}");
     }
 }
 

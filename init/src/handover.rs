@@ -39,7 +39,7 @@ pub(crate) fn files(up: &Up, pid: u32) -> Vec<GivenFile> {
         file(format!("/run/systemd/network/05-zimg-{name}.network"), networkd(up)),
         file("/run/NetworkManager/conf.d/05-zimg.conf".to_owned(), network_manager(up)),
         file(format!("/run/net-{name}.conf"), klibc(up)),
-        file("/run/sendsigs.omit.d/zimg".to_owned(), format!("{pid}\n")),
+        spared("zimg", pid),
     ];
     files.extend(up.beneath.iter().map(|link| {
         file(format!("/run/systemd/network/05-zimg-{}.network", link.name), unmanaged(link))
@@ -50,6 +50,11 @@ pub(crate) fn files(up: &Up, pid: u32) -> Vec<GivenFile> {
         files.push(file("/run/systemd/resolved.conf.d/05-zimg.conf".to_owned(), resolved(up)));
     }
     files
+}
+
+/// The file by which SysV init's scripts spare the process `pid`.
+pub(crate) fn spared(name: &str, pid: u32) -> GivenFile {
+    file(format!("/run/sendsigs.omit.d/{name}"), format!("{pid}\n"))
 }
 
 fn file(path: String, text: String) -> GivenFile {

@@ -57,6 +57,9 @@ pub fn main() -> ExitCode {
     if name == report::NAME {
         return report::run(args.next().and_then(|url| url.into_string().ok()));
     }
+    if name == overlay::keeper::NAME {
+        return overlay::keeper::run();
+    }
     if name == overlay::tool::ROLE {
         return overlay::tool::become_tool(&mut args);
     }
@@ -142,10 +145,14 @@ fn lay_root(
     around: overlay::Around<'_>,
     marks: &mut Marks,
 ) -> Result<String, Failure> {
-    overlay::assemble(&config.overlay, around)?;
+    let disk = overlay::assemble(&config.overlay, around)?;
     let init = osinit::find(root, config.init.as_deref())?;
     marks.mark("overlay");
     handover::write(files, root)?;
+    if let Some(disk) = disk {
+        let keeper = overlay::keeper::start(disk)?;
+        handover::write(&[handover::spared("zimg-disk", keeper)], root)?;
+    }
     Ok(init)
 }
 

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// The mounts that the booted system takes over.
-const MOVED: [&str; 4] = ["dev", "proc", "sys", "run"];
+pub(crate) const MOVED: [&str; 4] = ["dev", "proc", "sys", "run"];
 
 /// What of the initramfs the root daemon goes on using.
 const KEPT: [&[u8]; 2] = [b"init", b"etc"];

@@ -1,4 +1,5 @@
 //! Every `unsafe` of this program, behind safe functions.
 
+pub(crate) mod freeze;
 pub(crate) mod net;
 pub(crate) mod signals;

@@ -11,6 +11,7 @@ const SIZE: u64 = 256 << 20;
 /// A disk in a file of its own; gone when dropped.
 pub struct Disk {
     file: tempfile::NamedTempFile,
+    is_read_only: bool,
 }
 
 impl Disk {
@@ -21,7 +22,7 @@ impl Disk {
     pub fn blank() -> anyhow::Result<Self> {
         let file = tempfile::NamedTempFile::new()?;
         file.as_file().set_len(SIZE)?;
-        Ok(Self { file })
+        Ok(Self { file, is_read_only: false })
     }
 
     /// One with an empty ext4 of that label.
@@ -36,6 +37,23 @@ impl Disk {
         Ok(disk)
     }
 
+    /// One of so many MiB that `program` makes a file system on.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn made_by(program: &str, args: &[&str], mib: u64) -> anyhow::Result<Self> {
+        let disk = Self::blank()?;
+        disk.file.as_file().set_len(mib << 20)?;
+        run(Command::new(program).args(args).arg(disk.path()))?;
+        Ok(disk)
+    }
+
+    /// The same, but its machine can't write to it.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { is_read_only: true, ..self }
+    }
+
     /// Its file.
     pub fn path(&self) -> &Path {
         self.file.path()
@@ -43,8 +61,9 @@ impl Disk {
 
     /// The arguments of qemu that make it a virtio disk.
     pub fn arguments(&self) -> Vec<String> {
-        let path = self.path();
-        vec!["-drive".to_owned(), format!("file={},if=virtio,format=raw", path.display())]
+        let path = self.path().display();
+        let read_only = if self.is_read_only { ",readonly=on" } else { "" };
+        vec!["-drive".to_owned(), format!("file={path},if=virtio,format=raw{read_only}")]
     }
 
     /// Whether its ext4 was left in order: nothing to recover, nothing to mend.
@@ -81,7 +100,11 @@ impl Disk {
         self.debug(&format!("write \"{}\" \"{path}\"", from.display()), &["-w"]).map(drop)
     }
 
-    fn debug(&self, request: &str, more: &[&str]) -> anyhow::Result<String> {
+    /// What debugfs says to `request`.
+    ///
+    /// # Errors
+    /// When debugfs fails.
+    pub fn debug(&self, request: &str, more: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new("debugfs");
         let out = run(command.args(more).args(["-R", request]).arg(self.path()))?;
         Ok(String::from_utf8_lossy(&out).into_owned())

@@ -14,6 +14,7 @@ pub mod lab;
 pub mod mount;
 pub mod ntp;
 pub mod out;
+pub mod overlaid;
 pub mod refusal;
 pub mod relay;
 pub mod root;

@@ -4,73 +4,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use tests::disk::Disk;
-use tests::lab::{Lab, Server};
+use tests::images;
+use tests::lab::Server;
+use tests::overlaid::{LIMIT, bare, debian, end, lab, refused, shell};
 use tests::root::run;
-use tests::vm::{Machine, Vm};
-use tests::{images, out};
-
-/// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(240);
 
 type Result = anyhow::Result<()>;
-
-/// A network with the images of all tests.
-fn lab() -> anyhow::Result<(Lab, Server)> {
-    let lab = images::lab()?;
-    let server = Server::start(images::folder()?, "127.0.0.1:8080")?;
-    Ok((lab, server))
-}
-
-fn start(arguments: &str, disks: &[&Disk]) -> anyhow::Result<Vm> {
-    let (kernel, initramfs) = (out::built("vmlinuz")?, out::built("initramfs.img")?);
-    let mut machine = Machine::new(&kernel, &initramfs, arguments);
-    machine.args.extend(disks.iter().flat_map(|disk| disk.arguments()));
-    machine.start()
-}
-
-/// Boots Debian and logs in.
-fn debian(more: &str, disks: &[&Disk]) -> anyhow::Result<Vm> {
-    let mut vm = start(&format!("{} {more}", images::arguments("debian.flist", 8080)?), disks)?;
-    vm.log_in(LIMIT)?;
-    Ok(vm)
-}
-
-/// Boots a shell as PID 1: a matter of seconds.
-fn shell(image: &str, more: &str, disks: &[&Disk]) -> anyhow::Result<Vm> {
-    let mut vm = start(&format!("{image} {more}"), disks)?;
-    vm.wait_for("zimg: boot:", LIMIT)?;
-    vm.wait_for("# ", LIMIT)?;
-    vm.settle(LIMIT)?;
-    Ok(vm)
-}
-
-fn bare() -> anyhow::Result<String> {
-    images::arguments("bare.flist", 8080)
-}
-
-/// Ends a machine by `command`; it says `last_words` and nothing of mounts it could not end.
-fn end(mut vm: Vm, command: &str, last_words: &str) -> Result {
-    vm.send(&format!("{command}\n"))?;
-    let said = vm.wait_for(last_words, LIMIT)?;
-    for bad in ["Failed to unmount", "was still in use", "blocked for more than"] {
-        assert!(!said.contains(bad), "{bad}:\n{said}");
-    }
-    Ok(())
-}
-
-/// The boot of `image` with these fails with a screen that says all of `words`.
-fn refused(image: &str, more: &str, disks: &[&Disk], words: &[&str]) -> Result {
-    let mut vm = start(&format!("{image} {more} zimg.timeout=10 zimg.onfail=poweroff"), disks)?;
-    vm.wait_for("zimg: boot failed at overlay", LIMIT)?;
-    let screen = vm.wait_for("switches the machine off", LIMIT)?;
-    for word in words {
-        assert!(screen.contains(word), "no {word:?} on the screen:\n{screen}");
-    }
-    Ok(())
-}
 
 /// Debian's every way down leaves the disk in order, and what was written is there the next time.
 #[test]

@@ -2,6 +2,7 @@
 //! there.
 
 use super::content::{Content, HEAD, Kind, content};
+use super::table;
 use crate::config::DiskName;
 use crate::failure::{Failure, OrFail as _, Stage};
 use crate::modules::Uevents;
@@ -30,6 +31,8 @@ pub(super) struct Device {
     pub(super) node: PathBuf,
     /// What it holds.
     pub(super) content: Content,
+    /// Whether nothing can be written to it.
+    pub(super) is_read_only: bool,
     part_label: Option<String>,
     part_uuid: Option<String>,
     /// Its partitions' nodes.
@@ -133,12 +136,25 @@ fn device(block: &Path, name: &str, names: &[String]) -> Option<Device> {
     let node = Path::new("/dev").join(name.replace('!', "/"));
     let uevent = fs::read_to_string(dir.join("uevent")).unwrap_or_default();
     let value = |key: &str| uevent.lines().find_map(|line| line.strip_prefix(key));
-    let (part_label, part_uuid) = (value("PARTNAME="), value("PARTUUID="));
+    let part_label = value("PARTNAME=").map(str::to_owned);
+    let part_uuid = value("PARTUUID=").map(str::to_owned).or_else(|| part_uuid(&dir));
+    let is_read_only = fs::read_to_string(dir.join("ro")).is_ok_and(|text| text.trim() != "0");
     let is_part = |part: &&String| dir.join(part).join("partition").exists();
     let partitions = names.iter().filter(is_part).cloned().collect();
     let content = look(&node).inspect_err(|e| log::debug!("{}: {e}", node.display())).ok()?;
-    let (part_label, part_uuid) = (part_label.map(str::to_owned), part_uuid.map(str::to_owned));
-    Some(Device { node, content, part_label, part_uuid, partitions })
+    Some(Device { node, content, is_read_only, part_label, part_uuid, partitions })
+}
+
+/// What the table says that the partition `dir` of sysfs is in; none where it is no partition.
+fn part_uuid(dir: &Path) -> Option<String> {
+    let number = fs::read_to_string(dir.join("partition")).ok()?.trim().parse().ok()?;
+    // A partition's directory lies in its disk's.
+    let disk = fs::canonicalize(dir).ok()?.parent()?.to_owned();
+    let block = fs::read_to_string(disk.join("queue/logical_block_size")).ok()?;
+    let node = Path::new("/dev").join(disk.file_name()?.to_str()?.replace('!', "/"));
+    let read = File::open(&node)
+        .and_then(|file| table::part_uuid(&file, block.trim().parse().unwrap_or(512), number));
+    read.inspect_err(|e| log::debug!("{}: {e}", node.display())).ok()?
 }
 
 fn look(node: &Path) -> io::Result<Content> {
@@ -179,6 +195,7 @@ mod tests {
         Device {
             node: PathBuf::from("/dev/vda1"),
             content,
+            is_read_only: false,
             part_label: Some("State".to_owned()),
             part_uuid: Some("ab-cd".to_owned()),
             partitions: Vec::new(),

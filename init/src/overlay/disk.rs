@@ -29,6 +29,11 @@ const CONSENT: &str = "name another device in zimg.overlay=, or consent with zim
 /// Mounts on [`WRITABLE`] what `disk` names. Returns the directory of `upper` and `work`.
 pub(super) fn mount_layer(disk: &Disk, around: Around<'_>) -> Result<PathBuf, Failure> {
     let device = wait_for(&disk.name, around.deadline)?;
+    if device.is_read_only {
+        let what = format!("{} is read-only", device.node.display());
+        let fix = "let the machine write to it (the disk's own switch, `readonly=` of a virtual one), or name another device in zimg.overlay=";
+        return Err(Failure::new(Stage::Overlay, what, fix).fact("holds", device.holds()));
+    }
     let (device, kind) = file_system(device, disk.create)?;
     if device.content.has_errors {
         mend(&device)?;

@@ -3,16 +3,21 @@
 mod content;
 mod device;
 mod disk;
+pub(crate) mod keeper;
+mod table;
 pub(crate) mod tool;
 
 use crate::cmdline::Word;
 use crate::config::{Overlay, Update};
 use crate::failure::{Failure, OrFail, Stage};
+use crate::switch;
+use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::time::Instant;
@@ -25,9 +30,6 @@ pub(crate) const ROOT: &str = "/zimg/root";
 
 /// The file system that takes the writes; it holds `upper` and `work`.
 const WRITABLE: &str = "/zimg/writable";
-
-/// A lower layer without anything, for overlayfs wants two where it has no upper one.
-const EMPTY: &str = "/zimg/empty";
 
 /// `redirect_dir`: directories of the image can be renamed. `xino`: one device number for all of
 /// the root, so that `find -xdev` and `du -x` see all of it.
@@ -52,7 +54,7 @@ pub(crate) struct Around<'a> {
 
 /// Makes the directories that mounts are made on.
 pub(crate) fn directories() -> Result<(), Failure> {
-    for dir in [LOWER, ROOT, WRITABLE, EMPTY] {
+    for dir in [LOWER, ROOT, WRITABLE] {
         fs::create_dir_all(dir).or_fail(Stage::Start, &format!("make {dir}"), "give it memory")?;
     }
     Ok(())
@@ -62,11 +64,16 @@ pub(crate) fn directories() -> Result<(), Failure> {
 ///
 /// The layers are detached once the overlay holds them: systemd-shutdown forces off every mount
 /// that it sees, and forcing off a FUSE mount aborts it, with everything that runs from it.
-pub(crate) fn assemble(overlay: &Overlay, around: Around<'_>) -> Result<(), Failure> {
+///
+/// Returns a directory of the disk that takes the writes, if one does: it is to be kept in order.
+pub(crate) fn assemble(overlay: &Overlay, around: Around<'_>) -> Result<Option<OwnedFd>, Failure> {
+    let mut kept = None;
     match overlay {
         Overlay::Off => {
-            let options = format!("lowerdir={LOWER}:{EMPTY},xino=on");
+            mount_points().or_fail(Stage::Overlay, "make mount points", "give it memory")?;
+            let options = format!("lowerdir={LOWER}:{WRITABLE},xino=on");
             mount_overlay(MountFlags::RDONLY, &options)?;
+            detach(WRITABLE)?;
         }
         Overlay::Tmpfs { size } => {
             writable(size).or_fail(
@@ -84,10 +91,24 @@ pub(crate) fn assemble(overlay: &Overlay, around: Around<'_>) -> Result<(), Fail
                 Update::Fresh => FEATURES,
             };
             mount_over(&dir, features)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let top = open(WRITABLE, flags, Mode::empty());
+            kept = Some(top.or_fail(Stage::Overlay, "open the disk", FIX)?);
             detach(WRITABLE)?;
         }
     }
-    detach(LOWER)
+    detach(LOWER)?;
+    Ok(kept)
+}
+
+/// What is mounted on in a root that can't be written to, should the image lack it. It is a layer of
+/// its own, of which overlayfs wants two where it has no upper one.
+fn mount_points() -> io::Result<()> {
+    mount("zimg", WRITABLE, "tmpfs", MountFlags::empty(), c"size=64k")?;
+    // It also makes the kernel ask for the mode of the image's root. Overlayfs would take it for
+    // one that lets nobody in but root.
+    like_the_image(Path::new(LOWER), Path::new(WRITABLE))?;
+    switch::MOVED.iter().try_for_each(|name| fs::create_dir(Path::new(WRITABLE).join(name)))
 }
 
 fn writable(size: &str) -> io::Result<()> {

@@ -1,0 +1,168 @@
+//! However a machine ends, under whichever init, the disk that took its writes is in order, and they
+//! are there after the next boot. Nor is a disk held that a system goes on writing to.
+
+use anyhow::ensure;
+use tests::disk::Disk;
+use tests::guests::{self, Source};
+use tests::lab::{Lab, Server};
+use tests::overlaid::{LIMIT, bare, end, lab, shell, start};
+use tests::root;
+use tests::vm::Vm;
+
+type Result = anyhow::Result<()>;
+
+/// What the kernel log says of a disk that is in order while the machine runs.
+const IN_ORDER: &str = "the root's disk is in order";
+
+/// A guest whose writes go to a disk.
+struct Kept {
+    disk: Disk,
+    arguments: String,
+    said: String,
+    _server: Server,
+    _lab: Lab,
+}
+
+impl Kept {
+    fn new(name: &str, source: &Source) -> anyhow::Result<Self> {
+        // Made first: packages come over the machine's own network.
+        let folder = guests::folder(name, source)?;
+        let lab = Lab::enter()?;
+        let server = Server::start(&folder, "127.0.0.1:8080")?;
+        let arguments = server.arguments.replace("127.0.0.1", "10.0.2.2");
+        let disk = Disk::ext4("state")?;
+        Ok(Self { disk, arguments, said: String::new(), _server: server, _lab: lab })
+    }
+
+    fn boot(&mut self) -> anyhow::Result<Vm> {
+        let mut vm = start(&format!("{} zimg.overlay=LABEL=state", self.arguments), &[&self.disk])?;
+        vm.log_in(LIMIT)?;
+        self.is_there(&mut vm)?;
+        Ok(vm)
+    }
+
+    /// All that was written in boots before, on a disk that had nothing to recover.
+    fn is_there(&self, vm: &mut Vm) -> Result {
+        let there = vm.must("cat /root/said 2>/dev/null; :", LIMIT)?;
+        ensure!(there == self.said, "written was {:?}, there is {there:?}", self.said);
+        ensure!(!vm.console().contains("EXT4-fs (vda): recovery"), "{}", vm.console());
+        Ok(())
+    }
+
+    fn say(&mut self, vm: &mut Vm, what: &str) -> Result {
+        vm.must(&format!("echo '{what}' >>/root/said"), LIMIT)?;
+        self.said += &format!("{what}\n");
+        // The control: a disk in use is not in order.
+        ensure!(
+            !self.disk.is_clean()?,
+            "a mounted disk passes for one in order: this shows nothing"
+        );
+        Ok(())
+    }
+
+    /// Writes, does `first`, and ends by `command`: the disk is in order.
+    fn ends(&mut self, mut vm: Vm, first: &str, (command, last_words): End) -> Result {
+        self.say(&mut vm, command)?;
+        vm.must(first, LIMIT)?;
+        vm.send("dmesg -n 7\n")?;
+        end(vm, command, last_words)?;
+        ensure!(self.disk.is_clean()?, "after {command}, {first} first");
+        let there = self.disk.read("/zimg/kept/upper/root/said")?;
+        ensure!(there == self.said, "after {command}: {there}");
+        Ok(())
+    }
+
+    /// Writes, and has kexec start the same image again by `command`: it finds the writes, and the
+    /// disk in order.
+    fn goes_on_by_kexec(&mut self, mut vm: Vm, command: &str) -> anyhow::Result<Vm> {
+        self.say(&mut vm, command)?;
+        vm.must("kexec -l /boot/vmlinuz --initrd=/boot/initramfs.img --reuse-cmdline", LIMIT)?;
+        vm.send(&format!("dmesg -n 7; {command}\n"))?;
+        vm.wait_for("kexec_core: Starting new kernel", LIMIT)?;
+        vm.log_in(LIMIT)?;
+        self.is_there(&mut vm)?;
+        Ok(vm)
+    }
+}
+
+/// A command that ends the machine, and the kernel's last words.
+type End = (&'static str, &'static str);
+
+const POWEROFF: End = ("poweroff", "Power down");
+const REBOOT: End = ("reboot", "Restarting system");
+const HALT: End = ("halt", "System halted");
+
+/// BusyBox' init: its script makes the root read-only, or can't, or doesn't.
+#[test]
+fn busybox() -> Result {
+    let mut kept = Kept::new("busybox-disk", &Source::BusyBox)?;
+    // Somebody goes on writing, whatever is said, until killed.
+    let writer = "(trap '' TERM; while :; do echo more; done >/root/more) & :";
+    let no_script = ": >/etc/init.d/rcK";
+    for (first, end) in [(":", POWEROFF), (writer, REBOOT), (no_script, HALT)] {
+        let vm = kept.boot()?;
+        kept.ends(vm, first, end)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sysvinit() -> Result {
+    let mut kept = Kept::new("sysvinit-disk", &Source::Debian(&root::SYSVINIT))?;
+    let vm = kept.boot()?;
+    let vm = kept.goes_on_by_kexec(vm, REBOOT.0)?;
+    kept.ends(vm, ":", POWEROFF)?;
+    // Its plain `halt` switches the machine off.
+    for end in [REBOOT, ("shutdown -hH now", HALT.1)] {
+        let vm = kept.boot()?;
+        kept.ends(vm, ":", end)?;
+    }
+    Ok(())
+}
+
+/// systemd's other ends are in `overlay.rs`.
+#[test]
+fn systemd() -> Result {
+    let mut kept = Kept::new("systemd-disk", &Source::Debian(&root::NETWORKS))?;
+    let mut vm = kept.boot()?;
+    // It does without a keeper.
+    vm.must("! pgrep -f ^@zimg-disk", LIMIT)?;
+    let vm = kept.goes_on_by_kexec(vm, "systemctl kexec")?;
+    kept.ends(vm, ":", POWEROFF)
+}
+
+/// A root that is made read-only and writable again, and a PID 1 that tells all to end and then goes
+/// on: no program sees an error. Meanwhile the disk is in order, and nothing else makes it so.
+#[test]
+fn a_system_that_goes_on_writes_on() -> Result {
+    let (_lab, _server) = lab()?;
+    let disk = Disk::ext4("state")?;
+    let mut vm = shell(&bare()?, "zimg.overlay=LABEL=state", &[&disk])?;
+    let times = "for i in 0 1 2 3 4 5 6 7 8 9; do busybox mount -o remount,ro / && \
+                 busybox mount -o remount,rw / && echo $i >>/written || exit 1; done";
+    vm.must(&format!("({times})"), LIMIT)?;
+    ensure!(!disk.is_clean()?, "a disk in use passes for one in order");
+    // A single mount made read-only, or another's SIGTERM, is no end.
+    vm.must("busybox mount --bind / /tmp && busybox mount -o remount,bind,ro /tmp", LIMIT)?;
+    vm.must("p=$(busybox pidof @zimg-disk) && busybox sh -c \"kill -TERM $p\"", LIMIT)?;
+    vm.must("echo still >>/written && busybox umount /tmp", LIMIT)?;
+
+    let then = format!(
+        "n=$(busybox dmesg | busybox grep -c \"{IN_ORDER}\"); in_order() {{ \
+         until [ $(busybox dmesg | busybox grep -c \"{IN_ORDER}\") -gt $n ]; do busybox usleep 10000; done; }}"
+    );
+    vm.must(&format!("{then}; busybox mount -o remount,ro / && in_order"), LIMIT)?;
+    ensure!(disk.is_clean()?, "the root is read-only");
+    vm.must("busybox mount -o remount,rw / && echo again >>/written", LIMIT)?;
+    // PID 1 is this shell.
+    vm.must(&format!("{then}; kill -TERM $p && in_order"), LIMIT)?;
+    ensure!(disk.is_clean()?, "PID 1 told it to end");
+    let written = vm.must("echo more >>/written; cat /written", LIMIT)?;
+    ensure!(written == "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\nstill\nagain\nmore\n", "{written}");
+    let told = vm.must("busybox dmesg | busybox grep -c 'PID 1 told'", LIMIT)?;
+    ensure!(told.trim() == "1", "{told} times PID 1 was believed to have said so");
+    // The control: without its keeper the disk is left as it is.
+    vm.must("kill -9 $p; busybox mount -o remount,ro / && busybox sync", LIMIT)?;
+    ensure!(!disk.is_clean()?, "it was not the keeper: this shows nothing");
+    Ok(())
+}
