@@ -68,8 +68,8 @@ fn prepare() -> io::Result<File> {
     Ok(pipe)
 }
 
-/// Names this process, and asks the kernel to spare it where memory is short. One that can't does not fail the
-/// boot for that, but says so.
+/// Names this process, and asks the kernel to spare it where memory is short. One that can't does
+/// not fail the boot for that, but says so.
 pub(crate) fn spare(name: &CStr) {
     if let Err(e) = rustix::thread::set_name(name) {
         log::warn!("{name:?} has no name of its own: {e}");
