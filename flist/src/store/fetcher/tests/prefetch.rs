@@ -51,6 +51,7 @@ fn a_reader_of_something_else_overtakes_it() {
     let ended = prefetch(&fetcher, 0..30);
     store.wait_asked(STREAMS);
     let demand = ask(&fetcher, &[35]);
+    store.wait_asked(STREAMS + 1);
     // What is to be prefetched, but was not asked for, is wanted now.
     let soon = ask(&fetcher, &[20]);
     store.wait_asked(STREAMS + 2);
