@@ -1,10 +1,10 @@
 //! The network that the node lives on: kept by a thread of its own from the moment it is up, so
 //! that what comes later (the other family, other DNS servers) serves the boot too.
 
+use crate::aside;
 use crate::net::{self, Up};
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 /// The initramfs' own: what this process resolves names by, before and after the switch.
 pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -19,7 +19,7 @@ impl Kept {
         let kept = Self(Arc::new(Mutex::new(up.clone())));
         let latest = kept.clone();
         let keep = move || net::keep(up, &|line| log::info!("{line}"), &mut |up| latest.change(up));
-        if let Err(e) = thread::Builder::new().name("lease".to_owned()).spawn(keep) {
+        if let Err(e) = aside::start("lease", keep) {
             log::error!("the lease is not renewed: {e}");
         }
         kept

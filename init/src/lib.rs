@@ -3,6 +3,7 @@
 //! PID 1 never returns: success is exec of the booted system's init, failure is one screen and
 //! what `zimg.onfail=` asks for.
 
+mod aside;
 mod clock;
 mod cmdline;
 mod config;

@@ -1,6 +1,7 @@
 //! Whether a store has the image's contents. Asked before the mount, and for no longer than the
 //! boot may take: once the image is mounted, a store that lacks them is waited for without end.
 
+use crate::aside;
 use crate::failure::{Failure, OrFail, Stage, chain};
 use crate::image::answers;
 use flist::chunk::{Chunk, Corrupt};
@@ -49,10 +50,11 @@ pub(crate) fn probe(
     let (send, answers) = mpsc::channel();
     let asked = stores.to_vec();
     // On a thread of its own, so that no store that trickles holds the boot up beyond its time.
-    thread::Builder::new()
-        .name("probe".to_owned())
-        .spawn(move || ask(&pack, &chunk, &asked, &send))
-        .or_fail(Stage::Store, "start asking the stores", "give the machine more memory")?;
+    aside::start("probe", move || ask(&pack, &chunk, &asked, &send)).or_fail(
+        Stage::Store,
+        "start asking the stores",
+        "give the machine more memory",
+    )?;
     let (mut round, mut last) = (Vec::new(), Vec::new());
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

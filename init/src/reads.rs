@@ -1,5 +1,6 @@
 //! What is fetched of the image before it is read, and what is told of what was read.
 
+use crate::aside;
 use crate::config::Ahead;
 use flist::fs::Fs;
 use flist::fuse::{READAHEAD_KIB, Readahead};
@@ -82,7 +83,7 @@ impl Reads {
                         begin(&image, &fetcher, what, None);
                     }
                 };
-                if let Err(e) = thread::Builder::new().name("profile".to_owned()).spawn(get) {
+                if let Err(e) = aside::start("profile", get) {
                     log::warn!("nothing is fetched ahead: {e}");
                 }
                 true
@@ -97,7 +98,7 @@ impl Reads {
         let began = fs::create_dir_all(DIR).and_then(|()| Ok(File::open(DIR)?.into())).and_then(
             |dir: OwnedFd| {
                 let told = move || self.tell_when_over(&dir, post.as_deref(), &client);
-                thread::Builder::new().name("profile".to_owned()).spawn(told)
+                aside::start("profile", told)
             },
         );
         if let Err(e) = began {

@@ -1,6 +1,7 @@
 //! Sets the clock until the node is booted; from then on it is the booted system's.
 
 use super::ntp;
+use crate::aside;
 use flist::date;
 use flist::store::{Client, ClockHelp};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,8 +60,10 @@ impl Keeper {
             return;
         }
         let (keeper, client, url) = (Arc::clone(self), client.clone(), url.to_owned());
-        let thread = std::thread::Builder::new().name("clock".to_owned());
-        if let Err(e) = thread.spawn(move || keeper.correct(&client, &url)) {
+        let correct = move || {
+            keeper.correct(&client, &url);
+        };
+        if let Err(e) = aside::start("clock", correct) {
             log::warn!("the clock is not set: {e}");
         }
     }

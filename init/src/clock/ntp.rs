@@ -1,5 +1,6 @@
 //! Asks time servers (SNTP, RFC 4330 and 5905): several at once, the first good answer counts.
 
+use crate::aside;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
 use std::net::{ToSocketAddrs as _, UdpSocket};
@@ -130,7 +131,7 @@ pub(super) fn ask(servers: &[String]) -> Result<(Told, String), Vec<String>> {
     for server in servers.iter().take(SERVERS) {
         let (send, server) = (send.clone(), server.clone());
         // A look-up can't be broken off: who takes too long is not listened to any more.
-        let asking = thread::Builder::new().name("ntp".to_owned()).spawn(move || {
+        let asking = aside::start("ntp", move || {
             let _nobody_listens = send.send((ask_one(&server, PORT), server));
         });
         if let Err(e) = asking {

@@ -6,7 +6,7 @@ mod uevent;
 
 use crate::cmdline::Word;
 use crate::config::Sources;
-use crate::kmsg;
+use crate::{aside, kmsg};
 pub(crate) use index::Index;
 use index::Step;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -78,7 +78,7 @@ pub(crate) fn start(sources: &Sources) -> io::Result<Option<Hotplug>> {
     let events = Uevents::open()?;
     let (stop, stopped) = UnixStream::pair()?;
     let (tell, progress) = mpsc::channel();
-    thread::Builder::new().name("hotplug".to_owned()).spawn(move || {
+    aside::start("hotplug", move || {
         let start = Instant::now();
         let count = loader.look_around();
         loader.load(&loader.those_here(&LATER));

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::os::fd::AsFd as _;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,7 +18,7 @@ use super::netlink::{LinkEvents, Netlink, News};
 use super::nic::Nic;
 use super::spec::NetConfig;
 use super::{Log, Up};
-use crate::sys;
+use crate::{aside, sys};
 
 mod links;
 
@@ -62,9 +61,8 @@ fn close(mut nics: BTreeMap<u32, Nic>, up: &Up) {
         return;
     }
     nics.values_mut().for_each(Nic::give_back);
-    let close = thread::Builder::new().name("close".to_owned()).spawn(move || drop(nics));
     // Where there can be no thread, they are closed by now.
-    drop(close);
+    drop(aside::start("close", move || drop(nics)));
 }
 
 struct Attempt<'a> {

@@ -3,7 +3,6 @@
 use nix::sys::signal::{SigEvent, SigHandler, SigSet, SigevNotify, Signal, signal};
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
-use std::thread;
 use std::time::Duration;
 
 /// Signals that end a process by default and that something on the booted system may send to all.
@@ -45,7 +44,7 @@ pub(crate) fn never_stay_stopped() -> std::io::Result<()> {
     // Dropped, it would send no more.
     Box::leak(Box::new(timer));
     let taker = move || while signals.wait().is_ok() {};
-    thread::Builder::new().name("continue".to_owned()).spawn(taker).map(drop)
+    crate::aside::start("continue", taker)
 }
 
 #[cfg(test)]
