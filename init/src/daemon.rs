@@ -8,6 +8,7 @@ use crate::config::{self, Config, Sources};
 use crate::failure::{Failure, OrFail, Stage, chain};
 use crate::kept::{Kept, RESOLV_CONF};
 use crate::net::{self, NetConfig, NetError, Up};
+use crate::watchdog::Heir;
 use crate::wire::Message;
 use crate::{handover, image, kmsg, node, overlay, sys};
 use flist::fuse::Mounted;
@@ -34,8 +35,8 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mounted = match serve(&mut pid_1) {
-        Ok(mounted) => mounted,
+    let (mounted, heir) = match serve(&mut pid_1) {
+        Ok(served) => served,
         Err(failure) => {
             if let Err(e) = Message::Failed(failure).send(&mut pid_1) {
                 log::error!("PID 1 does not listen: {e}");
@@ -44,7 +45,9 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     // PID 1 becomes another program and listens no more.
-    drop(pid_1);
+    if let Some(heir) = heir {
+        heir.begin(pid_1);
+    }
     live(mounted)
 }
 
@@ -106,7 +109,7 @@ pub(crate) fn drop_rights(kept: CapabilitySet) {
 }
 
 /// Network, image, mount. All that may fail fails here, where PID 1 can still tell.
-fn serve(pid_1: &mut File) -> Result<Mounted, Failure> {
+fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
     let sources = crate::read_sources()?;
     let (config, _told_by_pid_1) = config::config(&sources)?;
     kmsg::set_debug(config.debug);
@@ -147,8 +150,9 @@ fn serve(pid_1: &mut File) -> Result<Mounted, Failure> {
     lock_memory();
     let mut files = handover::files(&kept.up(), std::process::id());
     files.push(given);
+    let heir = config.watchdog.timeout.and_then(|_| Heir::new().ok());
     stages.send(&Message::Ready(files))?;
-    Ok(mounted)
+    Ok((mounted, heir))
 }
 
 /// Those that the command line names, or else those of the lease.

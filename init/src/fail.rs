@@ -2,7 +2,9 @@
 
 use crate::config::{self, OnFail, Sources};
 use crate::failure::Failure;
-use crate::{Asked, clock, console, evidence, kmsg, modules, nics, report, screen, shutdown};
+use crate::{
+    Asked, clock, console, evidence, kmsg, modules, nics, report, screen, shutdown, watchdog,
+};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::system::RebootCommand;
 use std::path::Path;
@@ -98,12 +100,17 @@ fn obey(then: OnFail, began: Instant) -> ! {
     thread::sleep(FLUSH);
     match then {
         OnFail::Reboot(after) => {
+            watchdog::expect(after);
             thread::sleep(after.saturating_sub(began.elapsed()));
             shutdown::finish(RebootCommand::Restart)
         }
         OnFail::PowerOff => shutdown::finish(RebootCommand::PowerOff),
-        OnFail::Halt => shutdown::finish(RebootCommand::Halt),
+        OnFail::Halt => {
+            watchdog::stop();
+            shutdown::finish(RebootCommand::Halt)
+        }
         OnFail::Shell => {
+            watchdog::stop();
             match Command::new(SHELL).status() {
                 Ok(status) => log::info!("the shell ended: {status}"),
                 Err(e) => log::error!("{SHELL}: {e}"),

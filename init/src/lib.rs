@@ -35,6 +35,7 @@ mod shutdown;
 mod spawn;
 mod switch;
 mod sys;
+mod watchdog;
 mod wire;
 
 use config::{Config, Sources};
@@ -99,6 +100,10 @@ fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
     early::streams();
     overlay::directories()?;
     let sources = asked.sources.insert(read_sources()?);
+    // Before anything can hang. What can't be read of it is a failure further down.
+    if let Some(timeout) = config::watchdog(sources).unwrap_or_default().timeout {
+        watchdog::start(timeout);
+    }
     let config = check(sources)?;
     let deadline = Instant::now() + config.timeout;
     let hotplug = modules::start(sources).or_fail(
@@ -126,6 +131,7 @@ fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
     let root = Path::new(overlay::ROOT);
     let image = handover::root_hash(&files);
     let around = overlay::Around { image, line: &sources.line, deadline };
+    watchdog::expect(deadline.saturating_duration_since(Instant::now()));
     let init =
         lay_root(root, &config, &files, around, &mut marks).map_err(|e| daemon.blamed_for(e))?;
     if let Some(hotplug) = hotplug {
@@ -135,6 +141,7 @@ fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
 
     log::info!("{}; {init} is next", marks.summary());
     switch::switch_root(root)?;
+    watchdog::hand_over();
     osinit::become_init(&init)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing of the root is read any more: this program lies in memory whole.
 
+use crate::watchdog;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::system::{RebootCommand, reboot};
 use std::ffi::OsStr;
@@ -38,8 +39,11 @@ pub(crate) fn install() -> io::Result<()> {
 pub(crate) fn run(verb: Option<&OsStr>) -> ! {
     // Without a kernel log there is nobody to tell, nor any need: the machine goes down.
     let _nobody_to_tell = crate::kmsg::init();
-    unmount_all();
+    let watchdog = watchdog::Left::take();
+    unmount_all(&watchdog);
+    watchdog.ping();
     rustix::fs::sync();
+    watchdog.ping();
     let command = command(verb);
     log::info!("the root is left; {command:?}");
     finish(command)
@@ -83,8 +87,9 @@ impl Left {
 }
 
 /// Unmounts everything below the old root, deepest first; what stays busy is detached.
-fn unmount_all() {
+fn unmount_all(watchdog: &watchdog::Left) {
     for round in 1..=ROUNDS {
+        watchdog.ping();
         let text = fs::read("/proc/self/mountinfo").unwrap_or_default();
         let mounts = below(&text, Path::new(OLD_ROOT));
         if mounts.is_empty() {

@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, OrFail, Stage};
 use crate::marks::Marks;
+use crate::watchdog;
 use crate::wire::{GivenFile, Message};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
@@ -49,6 +50,7 @@ impl RootDaemon {
         limit: Duration,
         marks: &mut Marks,
     ) -> Result<Vec<GivenFile>, Failure> {
+        watchdog::expect(limit + GRACE);
         let deadline = Instant::now() + limit + GRACE;
         loop {
             let message = match self.receive(deadline) {

@@ -10,6 +10,7 @@ mod overlay;
 mod servers;
 mod sources;
 mod variables;
+mod watchdog;
 
 pub(crate) use ahead::Ahead;
 pub(crate) use overlay::{Create, Disk, DiskName, Overlay, Update};
@@ -18,6 +19,7 @@ pub(crate) use sources::Sources;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use sources::conf_words;
 pub(crate) use variables::Node;
+pub(crate) use watchdog::{Watchdog, watchdog};
 
 use crate::cmdline::Word;
 use flist::id::RootHash;
@@ -52,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) servers: Servers,
     /// What is fetched before it is read.
     pub(crate) ahead: Ahead,
+    /// Whether it is watched over.
+    pub(crate) watchdog: Watchdog,
     /// Where the failure of the boot is told.
     pub(crate) report: Option<String>,
     /// Tell more in the kernel log.
@@ -184,6 +188,7 @@ pub(crate) fn config(sources: &Sources) -> Result<(Config, Vec<String>), ConfigE
         network_timeout: timeout(sources)?.unwrap_or(NETWORK_TIMEOUT),
         servers: servers::servers(sources)?,
         ahead: ahead::ahead(sources)?,
+        watchdog: watchdog(sources)?,
         report: self::urls(sources, "zimg.report")?.pop(),
         debug: debug(sources)?,
         init: sources.last("init").filter(|path| !path.is_empty()).map(str::to_owned),

@@ -4,7 +4,7 @@
 use super::{ConfigError, Sources};
 
 /// Every key this program knows.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "zimg.url",
     "zimg.hash",
     "zimg.key",
@@ -26,6 +26,7 @@ const KNOWN: [&str; 21] = [
     "zimg.profile",
     "zimg.profile.post",
     "zimg.readahead",
+    "zimg.watchdog",
 ];
 
 /// What this version does nothing about, and what there is instead. The network's are dracut's.

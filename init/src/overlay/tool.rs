@@ -2,7 +2,7 @@
 //! a file system, and the image mostly does.
 
 use super::{FEATURES, LOWER, ROOT, WRITABLE};
-use crate::osinit;
+use crate::{osinit, watchdog};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use std::convert::Infallible;
@@ -13,12 +13,16 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 /// This binary's `argv[0]` in the role that becomes a program of the image.
 pub(crate) const ROLE: &str = "zimg-tool";
 
 /// How much a program may write beside the device it works on.
 const ROOM: &str = "16M";
+
+/// The longest that one may work: a large disk takes its time.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Where images have such programs.
 const DIRS: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
@@ -33,8 +37,10 @@ pub(super) fn run(program: &str, args: &[&str]) -> io::Result<Option<(Option<i32
     let root = TemporaryRoot::new()?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0(ROLE).arg(ROOT).arg(path).args(args);
+    watchdog::expect(LONG);
     let done = command.env_clear().stdin(Stdio::null()).output()?;
     drop(root);
+    watchdog::expect(Duration::ZERO);
     let said = [done.stdout, done.stderr].concat();
     Ok(Some((done.status.code(), String::from_utf8_lossy(&said).trim().to_owned())))
 }

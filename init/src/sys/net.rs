@@ -1,13 +1,14 @@
 //! What the network needs of the kernel and rustix has no safe door for: link-layer socket
 //! addresses, packet filters, and ethtool's questions about a driver.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_void};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use linux_raw_sys::if_packet::sockaddr_ll;
 use rustix::io::Errno;
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 
+use super::check;
 use crate::net::narrow::to_u16;
 
 /// A link-layer address for `AF_PACKET` sockets.
@@ -159,15 +160,6 @@ unsafe fn ethtool(socket: BorrowedFd<'_>, name: &[u8], data: *mut c_void) -> Res
 const fn size<T>() -> SocketAddrLen {
     assert!(size_of::<T>() <= SocketAddrLen::MAX as usize);
     size_of::<T>() as SocketAddrLen
-}
-
-/// The error of the call that just returned `result`, where it failed.
-fn check(result: c_int) -> Result<(), Errno> {
-    if result >= 0 {
-        return Ok(());
-    }
-    let code = std::io::Error::last_os_error().raw_os_error();
-    Err(code.map_or(Errno::IO, Errno::from_raw_os_error))
 }
 
 /// Moves this thread into a network namespace of its own, empty but for a loopback that is down.
