@@ -10,11 +10,11 @@ use crate::kept::{Kept, RESOLV_CONF};
 use crate::net::{self, NetConfig, NetError, Up};
 use crate::watchdog::Heir;
 use crate::wire::Message;
-use crate::{handover, image, kmsg, node, overlay, sys};
+use crate::{handover, image, kmsg, node, overlay, sandbox, sys};
 use flist::fuse::Mounted;
 use flist::store::Client;
 use rustix::mm::MlockAllFlags;
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 use std::ffi::CStr;
 use std::fs::{self, File};
@@ -77,6 +77,11 @@ pub(crate) fn spare(name: &CStr) {
     if let Err(e) = rustix::thread::set_name(name) {
         log::warn!("{name:?} has no name of its own: {e}");
     }
+    // Instead of the right to lock any amount of it.
+    let any = Rlimit { current: None, maximum: None };
+    if let Err(e) = setrlimit(Resource::Memlock, any) {
+        log::warn!("{name:?} can't lock its memory: {e}");
+    }
     if let Err(e) = fs::write("/proc/self/oom_score_adj", "-1000") {
         log::warn!("{name:?} may be killed where memory is short: {e}");
     }
@@ -87,13 +92,13 @@ pub(crate) fn spare(name: &CStr) {
 }
 
 /// What the daemon and all its threads may do beyond its files: mount the image and name the host,
-/// set up and keep the network, set the clock, lock its memory.
+/// set up and keep the network, set the clock. Once the root is mounted, [`sandbox`] leaves no use for
+/// the first and the last.
 const RIGHTS: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::NET_ADMIN)
     .union(CapabilitySet::NET_RAW)
     .union(CapabilitySet::NET_BIND_SERVICE)
-    .union(CapabilitySet::SYS_TIME)
-    .union(CapabilitySet::IPC_LOCK);
+    .union(CapabilitySet::SYS_TIME);
 
 /// Gives up all rights but `kept`, before there is a thread and before a byte came from the network.
 /// Memory can't be read or traced from now on but by who may trace everything.
@@ -150,6 +155,9 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
     lock_memory();
     let mut files = handover::files(&kept.up(), std::process::id());
     files.push(given);
+    if let Err(e) = sandbox::enter() {
+        log::warn!("the root daemon may ask the kernel for anything: {e}");
+    }
     let heir = config.watchdog.timeout.and_then(|_| Heir::new().ok());
     stages.send(&Message::Ready(files))?;
     Ok((mounted, heir))

@@ -30,6 +30,7 @@ mod overlay;
 mod probe;
 mod reads;
 mod report;
+mod sandbox;
 mod screen;
 mod shutdown;
 mod spawn;

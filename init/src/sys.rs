@@ -2,6 +2,7 @@
 
 pub(crate) mod freeze;
 pub(crate) mod net;
+pub(crate) mod seccomp;
 pub(crate) mod signals;
 pub(crate) mod watchdog;
 

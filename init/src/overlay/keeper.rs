@@ -99,7 +99,7 @@ impl Keeper {
         kmsg::init()?;
         rustix::process::setsid()?;
         daemon::spare(c"zimg-disk");
-        daemon::drop_rights(CapabilitySet::SYS_ADMIN | CapabilitySet::IPC_LOCK);
+        daemon::drop_rights(CapabilitySet::SYS_ADMIN);
         daemon::lock_memory();
         io::stdout().write_all(b"r")?;
         io::stdout().flush()?;

@@ -105,7 +105,8 @@ struct LinkSettings {
 
 const _: () = assert!(size_of::<LinkSettings>() == 44);
 
-const SIOCETHTOOL: u32 = 0x8946;
+/// The request that asks a driver, for the filter of system calls.
+pub(crate) const SIOCETHTOOL: u32 = 0x8946;
 const ETHTOOL_GSET: u32 = 1;
 const ETHTOOL_GDRVINFO: u32 = 3;
 

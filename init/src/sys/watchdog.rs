@@ -9,6 +9,9 @@ const WDIOC_SETTIMEOUT: u32 = 0xc004_5706;
 const WDIOC_GETTIMEOUT: u32 = 0x8004_5707;
 const WDIOS_DISABLECARD: c_int = 1;
 
+/// The requests made here, for the filter of system calls.
+pub(crate) const REQUESTS: [u32; 3] = [WDIOC_SETOPTIONS, WDIOC_SETTIMEOUT, WDIOC_GETTIMEOUT];
+
 /// Asks for a timeout in seconds; returns the one that the device took.
 pub(crate) fn set_timeout(device: BorrowedFd<'_>, seconds: u32) -> Result<u32, Errno> {
     let seconds = c_int::try_from(seconds).map_err(|_too_long| Errno::INVAL)?;
