@@ -3,7 +3,8 @@
 use crate::config::{self, OnFail, Sources};
 use crate::failure::Failure;
 use crate::{
-    Asked, clock, console, evidence, kmsg, modules, nics, report, screen, shutdown, watchdog,
+    Asked, backoff, clock, console, evidence, kmsg, modules, nics, report, screen, shutdown,
+    watchdog,
 };
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::system::RebootCommand;
@@ -23,7 +24,7 @@ pub(crate) fn fail(failure: Failure, asked: &Asked) -> ! {
     let (sources, report) = (asked.sources.as_ref(), asked.report.as_deref());
     let asked = sources.map(config::on_fail).unwrap_or_default();
     let may_shell = sources.is_some_and(Sources::shell_allowed) && Path::new(SHELL).exists();
-    let (then, next) = decide(spread(asked), may_shell);
+    let (then, next) = decide(asked, may_shell, &|| failures(sources));
     let ignored = sources.map(config::ignored).unwrap_or_default();
     let failure = with_hints(failure);
     let failure = ignored.iter().fold(failure, |failure, what| failure.fact("ignored", what));
@@ -67,29 +68,39 @@ fn with_hints(failure: Failure) -> Failure {
     }
 }
 
-/// `asked`, and up to half of it more: a fleet whose server comes back must not come back in step.
-fn spread(asked: OnFail) -> OnFail {
+/// How many boots in a row have failed by now.
+fn failures(sources: Option<&Sources>) -> u8 {
+    let line = sources.map(|sources| sources.line.as_slice()).unwrap_or_default();
+    backoff::count(line, clock::now().as_secs())
+}
+
+/// `after`, and up to half of it more: a fleet whose server comes back must not come back in step.
+fn spread(after: Duration) -> Duration {
     let mut random = [0];
-    match asked {
+    match getrandom(&mut random, GetRandomFlags::INSECURE) {
+        Ok(_) => after + after * u32::from(random[0]) / 512,
         // Without a random number it is what was asked for.
-        OnFail::Reboot(after) if getrandom(&mut random, GetRandomFlags::INSECURE).is_ok() => {
-            OnFail::Reboot(after + after * u32::from(random[0]) / 512)
-        }
-        other => other,
+        Err(_) => after,
     }
 }
 
-/// What is done in the end, and how the screen puts it.
-fn decide(asked: OnFail, may_shell: bool) -> (OnFail, String) {
+/// What is done in the end, and how the screen puts it. `failures` are counted where they matter.
+fn decide(asked: OnFail, may_shell: bool, failures: &dyn Fn() -> u8) -> (OnFail, String) {
     match asked {
-        OnFail::Reboot(after) => (asked, format!("reboots in {} s", after.as_secs())),
+        OnFail::Reboot(after) => {
+            let failures = failures();
+            let after = spread(backoff::wait(after, failures));
+            let next = format!("reboots in {} s", after.as_secs());
+            let why = format!(", longer with each of {failures} failures in a row");
+            (OnFail::Reboot(after), if failures > 1 { next + &why } else { next })
+        }
         OnFail::PowerOff => (asked, "switches the machine off".to_owned()),
         OnFail::Halt => (asked, "halts".to_owned()),
         OnFail::Shell if may_shell => {
             (asked, "a shell on the console; reboots when it ends".to_owned())
         }
         OnFail::Shell => {
-            let (then, next) = decide(spread(OnFail::default()), false);
+            let (then, next) = decide(OnFail::default(), false, failures);
             let why = "no shell: it takes /bin/sh and zimg.shell=yes in /etc/zimg/*.conf of the initramfs";
             (then, format!("{next} ({why})"))
         }
@@ -127,22 +138,18 @@ mod tests {
 
     #[test]
     fn a_shell_needs_the_initramfs_consent() {
-        assert_eq!(decide(OnFail::Shell, true).0, OnFail::Shell);
-        let (then, next) = decide(OnFail::Shell, false);
+        assert_eq!(decide(OnFail::Shell, true, &|| 1).0, OnFail::Shell);
+        let (then, next) = decide(OnFail::Shell, false, &|| 1);
         assert!(matches!(then, OnFail::Reboot(_)));
         assert!(next.starts_with("reboots in ") && next.contains(" s (no shell"), "{next}");
     }
 
     #[test]
     fn reboots_are_spread() {
-        let of = |seconds| OnFail::Reboot(Duration::from_secs(seconds));
-        let waits: Vec<OnFail> = (0..64).map(|_| spread(of(100))).collect();
-        let within =
-            |then: &OnFail| matches!(then, OnFail::Reboot(w) if (100..150).contains(&w.as_secs()));
-        assert!(waits.iter().all(within), "{waits:?}");
+        let waits: Vec<Duration> = (0..64).map(|_| spread(Duration::from_secs(100))).collect();
+        assert!(waits.iter().all(|wait| (100..150).contains(&wait.as_secs())), "{waits:?}");
         assert!(waits.iter().any(|wait| *wait != waits[0]), "{waits:?}");
-        assert_eq!(spread(of(0)), of(0));
-        assert_eq!(spread(OnFail::Halt), OnFail::Halt);
+        assert_eq!(spread(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]
@@ -157,7 +164,11 @@ mod tests {
 
     #[test]
     fn the_screen_tells_what_happens() {
-        assert_eq!(decide(OnFail::Reboot(Duration::from_secs(5)), false).1, "reboots in 5 s");
-        assert_eq!(decide(OnFail::Halt, true).1, "halts");
+        let now = OnFail::Reboot(Duration::ZERO);
+        assert_eq!(decide(now, false, &|| 1).1, "reboots in 0 s");
+        let longer = "reboots in 0 s, longer with each of 3 failures in a row";
+        assert_eq!(decide(now, false, &|| 3).1, longer);
+        // What does not wait asks nobody.
+        assert_eq!(decide(OnFail::Halt, true, &|| panic!("it counts")).1, "halts");
     }
 }

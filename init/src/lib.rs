@@ -4,6 +4,7 @@
 //! what `zimg.onfail=` asks for.
 
 mod aside;
+mod backoff;
 mod clock;
 mod cmdline;
 mod config;

@@ -27,7 +27,7 @@ pub(crate) fn text() -> String {
 }
 
 /// The time since 1970, now.
-fn now() -> Duration {
+pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
