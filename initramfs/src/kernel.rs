@@ -10,7 +10,8 @@ use crate::decompress::{self, SUFFIXES};
 use crate::modinfo::{ModInfo, normalise};
 use crate::{Error, lines};
 
-/// What a virtual machine may need to reach its network, its entropy and its disks:
+/// What a virtual machine may need to reach its network, its entropy, its disks, its watchdog and what
+/// its firmware remembers:
 /// QEMU and KVM, Firecracker (virtio_mmio), VMware, Hyper-V and Azure, Xen, AWS, Google Cloud.
 /// What `bond=` and `vlan=` need is not among it: bonding and 8021q, a tenth of the initramfs, are
 /// for metal. A kernel that lacks one of them, or has it built in, is as good.
@@ -18,12 +19,14 @@ pub const VM_MODULES: &[&str] = &[
     "af_packet",
     "e1000",
     "e1000e",
+    "efivarfs",
     "ena",
     "ext4",
     "fuse",
     "gve",
     "hv_netvsc",
     "hv_storvsc",
+    "i6300esb",
     "ipv6",
     "mana",
     "nvme",

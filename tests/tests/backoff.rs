@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, ensure};
+use tests::out;
 use tests::refusal::{LIMIT, screen};
 use tests::vm::Machine;
-use tests::{out, root};
 
 type Result = anyhow::Result<()>;
 
@@ -17,8 +16,9 @@ const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const MEMORY: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
 /// A machine with that firmware, whose memory is the file `memory`. Nothing says what to boot.
-fn machine(initramfs: &Path, memory: &Path) -> anyhow::Result<Machine> {
-    let mut machine = Machine::new(&out::built("vmlinuz")?, initramfs, "zimg.onfail=reboot:2");
+fn machine(memory: &Path) -> anyhow::Result<Machine> {
+    let (kernel, initramfs) = (out::built("vmlinuz")?, out::built("initramfs.img")?);
+    let mut machine = Machine::new(&kernel, &initramfs, "zimg.onfail=reboot:2");
     let memory = memory.display();
     machine.args.extend(
         [
@@ -47,13 +47,9 @@ fn fails(machine: &Machine) -> anyhow::Result<String> {
 fn uefi_remembers_the_failures() -> Result {
     ensure!(Path::new(CODE).exists(), "no {CODE}: run scripts/setup");
     let scratch = tempfile::tempdir()?;
-    let (initramfs, memory) = (scratch.path().join("initramfs"), scratch.path().join("memory"));
-    let mut command = Command::new(out::built("initramfs")?);
-    command.args(["--modules", "vm,efivarfs", "--init"]).arg(out::built("init")?);
-    command.arg("--kernel-modules").arg(out::built("modules")?);
-    root::run(command.arg("--output").arg(&initramfs))?;
+    let memory = scratch.path().join("memory");
     fs::copy(MEMORY, &memory)?;
-    let machine = machine(&initramfs, &memory)?;
+    let machine = machine(&memory)?;
     let first = fails(&machine)?;
     ensure!(["reboots in 2 s", "reboots in 3 s"].contains(&first.as_str()), "{first}");
     for count in 2..=3 {

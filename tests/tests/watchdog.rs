@@ -1,16 +1,13 @@
 //! A machine's watchdog: it resets a boot and a shutdown that hang, and is taken over, or left alone,
 //! by the booted system as that likes. Needs root.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::ensure;
 use tests::disk::Disk;
 use tests::lab::{Lab, Server};
 use tests::vm::{Machine, Vm};
-use tests::{images, out, root};
+use tests::{images, out};
 
 /// How long anything may take under software emulation on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -26,25 +23,11 @@ fn lab() -> anyhow::Result<(Lab, Server)> {
     Ok((lab, server))
 }
 
-/// An initramfs with the driver of qemu's watchdog.
-fn initramfs() -> anyhow::Result<&'static Path> {
-    static MADE: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let make = || -> anyhow::Result<PathBuf> {
-        let image = out::workspace().join("out/images/watchdog.img");
-        let mut command = Command::new(out::built("initramfs")?);
-        command.args(["--modules", "vm,i6300esb", "--init"]).arg(out::built("init")?);
-        command.arg("--kernel-modules").arg(out::built("modules")?);
-        root::run(command.arg("--output").arg(&image))?;
-        Ok(image)
-    };
-    let made = MADE.get_or_init(|| make().map_err(|e| format!("{e:#}")));
-    made.as_deref().map_err(|e| anyhow::anyhow!("{e}"))
-}
-
 /// A machine with a watchdog, or without one.
 fn machine(flist: &str, more: &str, watched: bool) -> anyhow::Result<Machine> {
     let arguments = format!("{} {more}", images::arguments(flist, 8080)?);
-    let mut machine = Machine::new(&out::built("vmlinuz")?, initramfs()?, &arguments);
+    let (kernel, initramfs) = (out::built("vmlinuz")?, out::built("initramfs.img")?);
+    let mut machine = Machine::new(&kernel, &initramfs, &arguments);
     if watched {
         let args = ["-device", "i6300esb", "-action", "watchdog=reset"];
         machine.args.extend(args.map(str::to_owned));
