@@ -73,6 +73,11 @@ fn prepare() -> io::Result<File> {
 
 /// Names this process, and asks the kernel to spare it where memory is short. One that can't does
 /// not fail the boot for that, but says so.
+///
+/// Not as a flusher of I/O (`PR_SET_IO_FLUSHER`): such a process never calls the OOM killer. Where
+/// nothing is left but memory that programs hold, it would look for some for ever, and all others
+/// wait for a page of the root. Nothing is written back through this process, so that it can't come
+/// to wait for itself.
 pub(crate) fn spare(name: &CStr) {
     if let Err(e) = rustix::thread::set_name(name) {
         log::warn!("{name:?} has no name of its own: {e}");
@@ -84,10 +89,6 @@ pub(crate) fn spare(name: &CStr) {
     }
     if let Err(e) = fs::write("/proc/self/oom_score_adj", "-1000") {
         log::warn!("{name:?} may be killed where memory is short: {e}");
-    }
-    // Writing back pages of an upper layer must never wait for this process to get memory.
-    if let Err(e) = rustix::process::configure_io_flusher_behavior(true) {
-        log::warn!("{name:?} may wait for the root where memory is short: {e}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! which may touch the root.
 
 mod ifupdown;
+mod sysv;
 
 use crate::failure::{Failure, OrFail, Stage};
 use crate::net::{self, IfName, Link, Mac, Up};
@@ -39,8 +40,9 @@ pub(crate) fn files(up: &Up, pid: u32) -> Vec<GivenFile> {
         file(format!("/run/systemd/network/05-zimg-{name}.network"), networkd(up)),
         file("/run/NetworkManager/conf.d/05-zimg.conf".to_owned(), network_manager(up)),
         file(format!("/run/net-{name}.conf"), klibc(up)),
-        spared("zimg", pid),
     ];
+    files.push(spared("zimg", pid));
+    files.push(sysv::functions_file());
     files.extend(up.beneath.iter().map(|link| {
         file(format!("/run/systemd/network/05-zimg-{}.network", link.name), unmanaged(link))
     }));
