@@ -101,8 +101,10 @@ fn documented(name: &str, screen: &str) -> anyhow::Result<()> {
 fn masked(text: &str) -> String {
     let words = text.split_whitespace().map(|word| {
         let bare = word.trim_end_matches([',', ':', ';', '.']);
-        if bare.len() >= 32 && bare.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return "HASH".to_owned();
+        // Alone, or the name of a pack at the end of a URL.
+        let name = bare.rsplit('/').next().unwrap_or(bare);
+        if name.len() >= 32 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return format!("{}HASH", bare.trim_end_matches(name));
         }
         let mut masked = String::new();
         for c in word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }) {
@@ -123,6 +125,7 @@ mod tests {
     fn what_differs_between_boots_is_masked_and_nothing_else() {
         let hash = "0123456789abcdef".repeat(4);
         assert_eq!(masked(&format!("a {hash},\n  12.5 s on eth1")), "a HASH 0.0 s on eth0");
+        assert_eq!(masked(&format!("http://h/packs/{hash}")), "http://h/packs/HASH");
         assert_eq!(masked("no link"), masked("no\n link"));
         assert_ne!(masked("no link"), masked("a link"));
     }
