@@ -4,7 +4,7 @@ use crate::config::{Ahead, Ca, Config, Servers, Verify};
 use crate::failure::{Failure, OrFail, Stage, chain};
 use crate::kmsg;
 use crate::probe::probe;
-use crate::reads::{self, Reads};
+use crate::reads::Reads;
 use flist::fs::Fs;
 use flist::fuse::{self, MountOptions, Mounted};
 use flist::id::RootHash;
@@ -121,7 +121,7 @@ fn find_contents(verified: &Verified, deadline: Instant) -> Result<(), Failure> 
 fn reads(verified: Verified, ahead: &mut Ahead) -> Result<Reads, Failure> {
     let mirrors = Mirrors::new(verified.stores)
         .ok_or_else(|| Failure::new(Stage::Mount, "the image has no store", "give zimg.store="))?;
-    let (whole, memory) = (reads::whole(&verified.image), memory());
+    let (whole, memory) = (Fetcher::cache_for_all(&verified.image), memory());
     if ahead.prefetch == Prefetch::All && whole > memory / 2 {
         log::warn!(
             "zimg.prefetch=all: the image's {whole} bytes take more than half of this machine's memory; only the profile is fetched ahead"

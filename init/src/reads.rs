@@ -172,14 +172,6 @@ fn begin(image: &Image, fetcher: &Fetcher, what: Prefetch, profile: Option<&Prof
     fetcher.prefetch(chunks, Box::new(ended));
 }
 
-/// What the cache must hold for all of `image` to be in it, in bytes.
-pub(crate) fn whole(image: &Image) -> u64 {
-    image.chunks().iter().map(|chunk| u64::from(chunk.stored_len) + CHUNK_OVERHEAD).sum()
-}
-
-/// What a chunk in the cache costs beside its bytes, at most.
-const CHUNK_OVERHEAD: u64 = 512;
-
 #[cfg(test)]
 mod tests {
     use super::*;

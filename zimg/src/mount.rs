@@ -136,11 +136,11 @@ fn prefetch(args: &Args, opened: &Opened, fetcher: &Fetcher) -> anyhow::Result<(
     let asked = if profile.is_some() { Prefetch::Profile } else { Prefetch::Off };
     let what = args.prefetch.unwrap_or(asked);
     let chunks = what.chunks(&opened.image, profile.as_ref());
-    let lengths = chunks.iter().filter_map(|n| opened.image.chunks().get(*n as usize));
-    let bytes: u64 = lengths.map(|chunk| u64::from(chunk.stored_len)).sum();
-    if what == Prefetch::All && bytes >= u64::from(args.cache) << 20 {
-        let why = format!("mount: --prefetch all: the image takes {}: --cache", text::bytes(bytes));
-        return Err(Usage(format!("{why} {} or more", (bytes >> 20) + 2)).into());
+    let all = Fetcher::cache_for_all(&opened.image);
+    if what == Prefetch::All && all > u64::from(args.cache) << 20 {
+        let why = format!("mount: --prefetch all: the image takes {}: --cache", text::bytes(all));
+        // One more for what is on its way.
+        return Err(Usage(format!("{why} {} or more", all.div_ceil(1 << 20) + 1)).into());
     }
     if !chunks.is_empty() {
         let ended = |fetched: Prefetched| match fetched.missing {

@@ -4,11 +4,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::chunk::Stored;
+use crate::chunk::{Chunk, Stored};
 use crate::id::ChunkId;
 
 /// What a held chunk costs beyond its bytes: table rows and allocation, roughly.
 const OVERHEAD: u64 = 256;
+
+/// What a cache must hold, in bytes, for all of these chunks to be in it.
+pub(super) fn room_for(chunks: &[Chunk]) -> u64 {
+    chunks.iter().map(|chunk| u64::from(chunk.stored_len) + OVERHEAD).sum()
+}
 
 pub(super) struct Cache {
     held: HashMap<ChunkId, Entry>,
@@ -115,7 +120,6 @@ fn cost(stored: &Stored) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::Chunk;
 
     fn stored(fill: u8, len: usize) -> (ChunkId, Arc<Stored>) {
         let bytes = vec![fill; len];

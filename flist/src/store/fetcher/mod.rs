@@ -22,6 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::cache::room_for;
 use super::{Mirrors, StoreError};
 use crate::chunk::{Chunk, Corrupt, Stored};
 use crate::image::Image;
@@ -142,6 +143,11 @@ impl Fetcher {
         Ok(fetcher)
     }
 
+    /// What the memory cache must hold, in bytes, for all of `image` to be in it.
+    pub fn cache_for_all(image: &Image) -> u64 {
+        room_for(image.chunks())
+    }
+
     /// The chunk, if it is held in memory.
     pub fn held(&self, chunk: u32) -> Option<Arc<Stored>> {
         let shared = &*self.shared;
@@ -157,9 +163,11 @@ impl Fetcher {
     /// While stores are away it waits. In place of what was still to be prefetched before, if anything.
     pub fn prefetch(&self, chunks: Vec<u32>, ended: Ended) {
         let mut state = self.shared.lock();
-        // The rest of the cache is for what readers want besides.
-        let budget = state.cache.limit() / 4 * 3;
-        let new = Prefetch::new(self.shared.image.chunks(), chunks, budget, ended);
+        let all = self.shared.image.chunks();
+        let limit = state.cache.limit();
+        // The rest of the cache is for what readers want besides, unless all has room.
+        let budget = if room_for(all) <= limit { limit } else { limit / 4 * 3 };
+        let new = Prefetch::new(all, chunks, budget, ended);
         state.prefetch = new.instead_of(&state.prefetch);
         self.shared.work.notify_all();
     }

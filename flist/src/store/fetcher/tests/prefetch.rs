@@ -83,6 +83,17 @@ fn it_is_no_further_ahead_than_the_cache_holds() {
 }
 
 #[test]
+fn all_is_held_where_there_is_just_room_for_it() {
+    let fixture = Fixture::new(4, 10, 30_000);
+    let store = fixture.store("a");
+    let cache_bytes = Fetcher::cache_for_all(&fixture.image);
+    let fetcher = fetcher(&fixture, &[&store], FetchOptions { cache_bytes, ..options() });
+    // Nobody reads.
+    assert_eq!(outcome(&prefetch(&fetcher, 0..40)).missing, 0);
+    assert!((0..40).all(|n| fetcher.held(n).is_some()));
+}
+
+#[test]
 fn it_waits_for_stores_that_are_away() {
     let fixture = Fixture::new(3, 10, 1000);
     let store = fixture.store("a");
