@@ -45,8 +45,9 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     // PID 1 becomes another program and listens no more.
-    if let Some(heir) = heir {
-        heir.begin(pid_1);
+    match heir {
+        Some(heir) => heir.begin(pid_1),
+        None => drop(pid_1),
     }
     live(mounted)
 }

@@ -23,6 +23,7 @@ mod kept;
 mod kmsg;
 mod marks;
 mod modules;
+mod mountinfo;
 mod net;
 mod nics;
 mod node;

@@ -2,6 +2,7 @@
 //!
 //! Nothing of the root is read any more: this program lies in memory whole.
 
+use crate::mountinfo::{Mount, mounts};
 use crate::watchdog;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::system::{RebootCommand, reboot};
@@ -111,20 +112,13 @@ fn unmount_all(watchdog: &watchdog::Left) {
 
 /// The mounts at and below `dir`, the deepest first, and of several in one place the last.
 fn below(mountinfo: &[u8], dir: &Path) -> Vec<Left> {
-    let lines = mountinfo.split(|b| *b == b'\n');
+    let left =
+        |mount: Mount<'_>| Left { point: unescape(mount.point), kind: mount.kind.to_owned() };
     let mut mounts: Vec<Left> =
-        lines.filter_map(left).filter(|left| left.point.starts_with(dir)).collect();
+        mounts(mountinfo).map(left).filter(|left| left.point.starts_with(dir)).collect();
     mounts.reverse();
     mounts.sort_by_key(|left| std::cmp::Reverse(left.point.components().count()));
     mounts
-}
-
-/// Reads `31 30 0:31 / /mount/point options optional-fields - kind source options`.
-fn left(line: &[u8]) -> Option<Left> {
-    let mut fields = line.split(|b| *b == b' ');
-    let point = unescape(fields.nth(4)?);
-    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    Some(Left { point, kind: kind.to_owned() })
 }
 
 /// Undoes the kernel's `\040` for a space, and the like.

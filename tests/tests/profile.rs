@@ -3,18 +3,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use flist::image::Image;
 use flist::profile::Profile;
 use tests::awkward::random;
 use tests::lab::{Lab, Server};
+use tests::overlaid::{LIMIT, shell};
 use tests::root::run;
-use tests::vm::{Machine, Vm};
+use tests::vm::Vm;
 use tests::{inbox, out};
-
-/// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(240);
 
 /// How many files there are, and how long each is: none shares a chunk with its next but one.
 const FILES: u64 = 24;
@@ -48,13 +45,18 @@ fn image(flist: &Path) -> anyhow::Result<Image> {
     Ok(flist::format::decode(&fs::read(flist)?)?)
 }
 
-fn boot(arguments: &str) -> anyhow::Result<Vm> {
-    let (kernel, initramfs) = (out::built("vmlinuz")?, out::built("initramfs.img")?);
-    let mut vm = Machine::new(&kernel, &initramfs, arguments).start()?;
-    vm.wait_for("zimg: boot:", LIMIT)?;
-    vm.wait_for("# ", LIMIT)?;
-    vm.settle(LIMIT)?;
-    Ok(vm)
+/// A folder with the root and the image `plain.flist` of it, and a lab to boot that in.
+fn shop() -> anyhow::Result<(Lab, tempfile::TempDir)> {
+    let lab = Lab::enter()?;
+    let dir = tempfile::tempdir()?;
+    root(&dir.path().join("root"))?;
+    build(dir.path(), "plain.flist", None)?;
+    Ok((lab, dir))
+}
+
+/// Waits until the kernel log says `text`.
+fn wait_logged(vm: &mut Vm, text: &str) -> Result {
+    vm.must(&format!("until busybox dmesg | busybox grep '{text}'; do :; done"), LIMIT).map(drop)
 }
 
 /// Reads files as a system would; prints a sum.
@@ -73,16 +75,13 @@ fn sum(numbers: impl IntoIterator<Item = u64>) -> anyhow::Result<String> {
 /// few requests, and needs no server for it.
 #[test]
 fn what_one_boot_read_the_next_has_before_it_asks() -> Result {
-    let _lab = Lab::enter()?;
-    let dir = tempfile::tempdir()?;
+    let (_lab, dir) = shop()?;
     let dir = dir.path();
-    root(&dir.join("root"))?;
-    build(dir, "plain.flist", None)?;
     let posted = inbox::listen("127.0.0.1:8090")?;
     let server = Server::start(dir, "127.0.0.1:8080")?;
     let arguments = server.arguments_of(&dir.join("plain.flist"))?;
-    let mut vm =
-        boot(&format!("{arguments} zimg.profile.post=http://10.0.2.2:8090/ zimg.readahead=128"))?;
+    let recorded = "zimg.profile.post=http://10.0.2.2:8090/ zimg.readahead=128";
+    let mut vm = shell(&arguments, recorded, &[])?;
     read(&mut vm, "17 03 20")?;
     let posted = posted.recv_timeout(LIMIT)?;
     let there = vm.must("cat /run/zimg/profile", LIMIT)?;
@@ -107,8 +106,8 @@ fn what_one_boot_read_the_next_has_before_it_asks() -> Result {
     assert_eq!(needed.len(), built.profiled().len(), "the profile's chunks are the first");
     let before = server.served()?;
     let arguments = server.arguments_of(&dir.join("x.flist"))?;
-    let mut vm = boot(&format!("{arguments} zimg.log=debug"))?;
-    vm.must("until busybox dmesg | busybox grep 'were fetched ahead'; do :; done", LIMIT)?;
+    let mut vm = shell(&arguments, "zimg.log=debug", &[])?;
+    wait_logged(&mut vm, "were fetched ahead")?;
     let after = server.served()?;
     assert!(after.0 - before.0 < plain_requests, "{} and {plain_requests}", after.0 - before.0);
     drop(server);
@@ -123,17 +122,14 @@ fn what_one_boot_read_the_next_has_before_it_asks() -> Result {
 /// A profile beside an image that was built without one does the same.
 #[test]
 fn a_profile_helps_an_image_that_was_built_without() -> Result {
-    let _lab = Lab::enter()?;
-    let dir = tempfile::tempdir()?;
+    let (_lab, dir) = shop()?;
     let dir = dir.path();
-    root(&dir.join("root"))?;
-    build(dir, "plain.flist", None)?;
     fs::write(dir.join("of-another.profile"), "zimg profile 1\n0 1200000 /data/05\n0 9 /gone\n")?;
     let server = Server::start(dir, "127.0.0.1:8080")?;
     let arguments = server.arguments_of(&dir.join("plain.flist"))?;
     let profile = "zimg.profile=http://10.0.2.2:8080/of-another.profile";
-    let mut vm = boot(&format!("{arguments} {profile} zimg.log=debug"))?;
-    vm.must("until busybox dmesg | busybox grep 'were fetched ahead'; do :; done", LIMIT)?;
+    let mut vm = shell(&arguments, &format!("{profile} zimg.log=debug"), &[])?;
+    wait_logged(&mut vm, "were fetched ahead")?;
     drop(server);
     assert!(read(&mut vm, "05")?.contains(&sum([5])?));
     Ok(())
@@ -142,18 +138,12 @@ fn a_profile_helps_an_image_that_was_built_without() -> Result {
 /// Once all is held the node needs no server, whatever it reads and however short memory is.
 #[test]
 fn a_node_that_holds_all_needs_no_server() -> Result {
-    let _lab = Lab::enter()?;
-    let dir = tempfile::tempdir()?;
+    let (_lab, dir) = shop()?;
     let dir = dir.path();
-    root(&dir.join("root"))?;
-    build(dir, "plain.flist", None)?;
     let server = Server::start(dir, "127.0.0.1:8080")?;
     let arguments = server.arguments_of(&dir.join("plain.flist"))?;
-    let mut vm = boot(&format!("{arguments} zimg.prefetch=all"))?;
-    vm.must(
-        "until busybox dmesg | busybox grep 'no server is needed any more'; do :; done",
-        LIMIT,
-    )?;
+    let mut vm = shell(&arguments, "zimg.prefetch=all", &[])?;
+    wait_logged(&mut vm, "no server is needed any more")?;
     drop(server);
     for _ in 0..2 {
         vm.must("echo 3 >/proc/sys/vm/drop_caches", LIMIT)?;

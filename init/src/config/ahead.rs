@@ -1,6 +1,6 @@
 //! `zimg.prefetch=` and what belongs to it: what is fetched before it is read.
 
-use super::{ConfigError, Sources};
+use super::{ConfigError, Sources, bad};
 use flist::profile::Prefetch;
 
 /// The most that the kernel is told to read ahead, in KiB: more would only cost memory.
@@ -20,8 +20,6 @@ pub(crate) struct Ahead {
 }
 
 pub(super) fn ahead(sources: &Sources) -> Result<Ahead, ConfigError> {
-    let bad =
-        |key, value: &str, expected| ConfigError::Value { key, value: value.to_owned(), expected };
     let prefetch = sources.last("zimg.prefetch").unwrap_or("profile");
     let readahead = sources.last("zimg.readahead").map(|value| {
         let kib = value.parse().ok().filter(|kib| *kib <= READAHEAD_MAX);

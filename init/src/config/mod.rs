@@ -168,24 +168,21 @@ pub(crate) fn ignored(sources: &Sources) -> Vec<String> {
 /// Checks it all. The warnings name what was ignored.
 pub(crate) fn config(sources: &Sources) -> Result<(Config, Vec<String>), ConfigError> {
     let warnings = near::unknown_keys(sources)?;
-    if sources.last("zimg.onfail").is_some_and(|text| parse_on_fail(text).is_none()) {
-        return Err(ConfigError::Value {
-            key: "zimg.onfail",
-            value: sources.last("zimg.onfail").unwrap_or_default().to_owned(),
-            expected: "reboot[:SECONDS], poweroff, halt or shell",
-        });
+    if let Some(text) = sources.last("zimg.onfail").filter(|text| parse_on_fail(text).is_none()) {
+        return Err(bad("zimg.onfail", text, "reboot[:SECONDS], poweroff, halt or shell"));
     }
     let urls = urls(sources, "zimg.url")?;
     if urls.is_empty() {
         return Err(ConfigError::NoUrl);
     }
+    let timeout = timeout(sources)?;
     let config = Config {
         urls,
         verify: verify(sources)?,
         stores: self::urls(sources, "zimg.store")?,
         overlay: overlay::overlay(sources)?,
-        timeout: timeout(sources)?.unwrap_or(TIMEOUT),
-        network_timeout: timeout(sources)?.unwrap_or(NETWORK_TIMEOUT),
+        timeout: timeout.unwrap_or(TIMEOUT),
+        network_timeout: timeout.unwrap_or(NETWORK_TIMEOUT),
         servers: servers::servers(sources)?,
         ahead: ahead::ahead(sources)?,
         watchdog: watchdog(sources)?,
@@ -279,20 +276,19 @@ fn has(words: &[Word], key: &str) -> bool {
 fn timeout(sources: &Sources) -> Result<Option<Duration>, ConfigError> {
     let Some(value) = sources.last("zimg.timeout") else { return Ok(None) };
     let time = seconds(value).filter(|time| !time.is_zero());
-    time.map(Some).ok_or(ConfigError::Value {
-        key: "zimg.timeout",
-        value: value.to_owned(),
-        expected: "a number of seconds from 1 to 86400",
-    })
+    time.map(Some).ok_or_else(|| bad("zimg.timeout", value, "a number of seconds from 1 to 86400"))
+}
+
+/// `value` is not what `key` takes.
+fn bad(key: &'static str, value: &str, expected: &'static str) -> ConfigError {
+    ConfigError::Value { key, value: value.to_owned(), expected }
 }
 
 fn debug(sources: &Sources) -> Result<bool, ConfigError> {
     match sources.last("zimg.log") {
         None => Ok(false),
         Some("debug") => Ok(true),
-        Some(value) => {
-            Err(ConfigError::Value { key: "zimg.log", value: value.to_owned(), expected: "debug" })
-        }
+        Some(value) => Err(bad("zimg.log", value, "debug")),
     }
 }
 

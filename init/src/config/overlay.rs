@@ -1,6 +1,6 @@
 //! `zimg.overlay=` and what belongs to it: where the booted system's writes go.
 
-use super::{ConfigError, Sources};
+use super::{ConfigError, Sources, bad};
 use std::fmt;
 
 /// Where the booted system's writes go.
@@ -86,11 +86,8 @@ pub(super) fn overlay(sources: &Sources) -> Result<Overlay, ConfigError> {
     };
     let tmpfs = size.map(|size| Overlay::Tmpfs { size: size.to_owned() });
     let disk = || disk_name(value).map(|name| Overlay::Disk(Disk { name, create, update }));
-    tmpfs.or_else(disk).ok_or_else(|| ConfigError::Value {
-        key: "zimg.overlay",
-        value: value.to_owned(),
-        expected: "tmpfs, tmpfs:size=SIZE (as 50% or 2G), LABEL=, UUID=, PARTLABEL=, PARTUUID=, /dev/NODE or off",
-    })
+    let expected = "tmpfs, tmpfs:size=SIZE (as 50% or 2G), LABEL=, UUID=, PARTLABEL=, PARTUUID=, /dev/NODE or off";
+    tmpfs.or_else(disk).ok_or_else(|| bad("zimg.overlay", value, expected))
 }
 
 fn create(sources: &Sources) -> Result<Create, ConfigError> {
@@ -98,11 +95,7 @@ fn create(sources: &Sources) -> Result<Create, ConfigError> {
         None | Some("no") => Ok(Create::No),
         Some("" | "yes") => Ok(Create::Beside),
         Some("erase") => Ok(Create::Erase),
-        Some(value) => Err(ConfigError::Value {
-            key: "zimg.overlay.create",
-            value: value.to_owned(),
-            expected: "nothing behind it, or erase",
-        }),
+        Some(value) => Err(bad("zimg.overlay.create", value, "nothing behind it, or erase")),
     }
 }
 
@@ -110,11 +103,7 @@ fn update(sources: &Sources) -> Result<Update, ConfigError> {
     match sources.last("zimg.overlay.update") {
         None | Some("keep") => Ok(Update::Keep),
         Some("fresh") => Ok(Update::Fresh),
-        Some(value) => Err(ConfigError::Value {
-            key: "zimg.overlay.update",
-            value: value.to_owned(),
-            expected: "keep or fresh",
-        }),
+        Some(value) => Err(bad("zimg.overlay.update", value, "keep or fresh")),
     }
 }
 

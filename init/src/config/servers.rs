@@ -1,7 +1,7 @@
 //! How servers are asked: whom to trust beside the web's authorities, by which proxy, and what time
 //! it is.
 
-use super::{ConfigError, Sources};
+use super::{ConfigError, Sources, bad};
 use flist::store::{BadProxy, Proxy};
 
 /// The most bytes of a certificate on the command line, which holds 2048 or 4096 in all.
@@ -36,10 +36,6 @@ pub(super) fn servers(sources: &Sources) -> Result<Servers, ConfigError> {
         ntp: ntp(sources)?,
         epoch: epoch(sources)?,
     })
-}
-
-fn bad(key: &'static str, value: &str, expected: &'static str) -> ConfigError {
-    ConfigError::Value { key, value: value.to_owned(), expected }
 }
 
 fn ca(text: &str) -> Result<Ca, ConfigError> {

@@ -1,6 +1,6 @@
 //! `zimg.watchdog=`: whether and how a watchdog watches over the boot.
 
-use super::{ConfigError, Sources};
+use super::{ConfigError, Sources, bad};
 
 /// The shortest and the longest timeout taken, in seconds.
 const SHORTEST: u32 = 5;
@@ -27,11 +27,9 @@ pub(crate) fn watchdog(sources: &Sources) -> Result<Watchdog, ConfigError> {
         return Ok(Watchdog { timeout: None });
     }
     let timeout = value.parse().ok().filter(|seconds| (SHORTEST..=LONGEST).contains(seconds));
-    timeout.map(|seconds| Watchdog { timeout: Some(seconds) }).ok_or_else(|| ConfigError::Value {
-        key: "zimg.watchdog",
-        value: value.to_owned(),
-        expected: "off, or a number of seconds from 5 to 3600",
-    })
+    timeout
+        .map(|seconds| Watchdog { timeout: Some(seconds) })
+        .ok_or_else(|| bad("zimg.watchdog", value, "off, or a number of seconds from 5 to 3600"))
 }
 
 #[cfg(test)]

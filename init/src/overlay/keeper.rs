@@ -8,6 +8,7 @@
 
 use super::ROOT;
 use crate::failure::{Failure, OrFail as _, Stage};
+use crate::mountinfo::{Mount, mounts};
 use crate::{daemon, kmsg, sys};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -201,18 +202,15 @@ fn systemd_is_there() -> bool {
 
 /// Whether the overlay that is the root, or is about to be, can't be written to through any mount.
 ///
-/// A mount that is read-only, among others that are not, is no end: what counts are the last words
-/// of `31 30 0:31 / /mount/point options optional-fields - overlay zimg options`.
+/// A mount that is read-only, among others that are not, is no end: what counts are the options of the
+/// overlay itself.
 fn is_read_only(mountinfo: &[u8]) -> Option<bool> {
-    mountinfo.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let point = fields.nth(4)?;
-        let mut words = fields.skip_while(|field| *field != b"-").skip(1);
-        let is_root = (point == b"/" || point == ROOT.as_bytes())
-            && (words.next(), words.next()) == (Some(b"overlay"), Some(b"zimg"));
-        let options = words.next()?;
-        is_root.then(|| options.split(|byte| *byte == b',').any(|option| option == b"ro"))
-    })
+    let is_root = |mount: &Mount<'_>| {
+        (mount.point == b"/" || mount.point == ROOT.as_bytes())
+            && (mount.kind, mount.source) == (b"overlay", b"zimg")
+    };
+    let root = mounts(mountinfo).find(is_root)?;
+    Some(root.options.split(|byte| *byte == b',').any(|option| option == b"ro"))
 }
 
 #[cfg(test)]

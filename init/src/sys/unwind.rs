@@ -1,7 +1,7 @@
 //! The unwinder, of which there is none: a panic here aborts, and there are no tables to unwind by.
 //!
 //! The standard library would print a backtrace all the same, and so link an unwinder and a reader of
-//! debug information: 150 KB that could only ever say that they know nothing. As what they begin with
+//! debug information: 190 KB that could only ever say that they know nothing. As what they begin with
 //! is defined here and ends at once, the linker leaves them all out. The names and what they mean are
 //! the Itanium C++ ABI's (exception handling, section 1.2 and on), as GCC extends it.
 

@@ -46,25 +46,17 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let (mut requests, mut bytes, mut cached, mut resident) = (0, 0, 0, 0);
     for _ in 0..bench.runs {
         let before = server.served()?;
-        let mut vm = ours.start()?;
-        vm.wait_for("Multi-User System", LIMIT)?;
-        let after = server.served()?;
-        // The prompt again, as it may have come before.
-        vm.send("\n")?;
-        let (boot, vm) = boot(vm)?;
-        power_off(vm)?;
-        requests = requests.max(after.0 - before.0);
-        bytes = bytes.max(after.1 - before.1);
+        let (booted, served) = boot_from(&ours, &server)?;
+        requests = requests.max(served.0);
+        bytes = bytes.max(served.1);
         cached = cached.max(server.served()?.1 - before.1);
-        resident = resident.max(boot.resident);
-        flist_times.push(boot.multi_user);
-        let summary = boot.console.split("zimg: boot: ").nth(1).context("PID 1 said nothing")?;
+        resident = resident.max(booted.resident);
+        flist_times.push(booted.multi_user);
+        let summary = booted.console.split("zimg: boot: ").nth(1).context("PID 1 said nothing")?;
         let dhcp = millis(summary, "DHCP ")?;
         handed.push(millis(summary, "")?.saturating_sub(dhcp));
         waited.push(dhcp);
-        let (boot, vm) = self::boot(local.start()?)?;
-        power_off(vm)?;
-        local_times.push(boot.multi_user);
+        local_times.push(boot(local.start()?)?.multi_user);
     }
     let packs = inspect(&flist)?["stored_bytes"].as_u64().unwrap_or(0);
     report.versus(
@@ -139,20 +131,30 @@ pub(crate) fn scripted(bench: &Bench, name: &str, mount: &str) -> anyhow::Result
     Ok(initramfs)
 }
 
-/// Boots a Debian to multi-user.
-pub(crate) fn boot(mut vm: Vm) -> anyhow::Result<(Boot, Vm)> {
+/// Boots a Debian from `server` to multi-user, and powers it off. Also how many requests and bytes of
+/// bodies that took, up to multi-user.
+pub(crate) fn boot_from(machine: &Machine, server: &Server) -> anyhow::Result<(Boot, (u64, u64))> {
+    let before = server.served()?;
+    let mut vm = machine.start()?;
+    vm.wait_for("Multi-User System", LIMIT)?;
+    let after = server.served()?;
+    // The prompt again, as it may have come before.
+    vm.send("\n")?;
+    Ok((boot(vm)?, (after.0 - before.0, after.1 - before.1)))
+}
+
+/// Boots a Debian to multi-user, and powers it off.
+pub(crate) fn boot(mut vm: Vm) -> anyhow::Result<Boot> {
     vm.log_in(LIMIT)?;
     vm.must("systemctl is-system-running --wait", LIMIT)?;
     let time =
         vm.must("systemctl show multi-user.target -P ActiveEnterTimestampMonotonic", LIMIT)?;
     let multi_user = Duration::from_micros(time.trim().parse().context("a timestamp")?);
     let kib: u64 = vm.run("ps -C zimg -o rss=", LIMIT)?.0.trim().parse().unwrap_or(0);
-    Ok((Boot { multi_user, resident: kib * 1024, console: vm.console() }, vm))
-}
-
-pub(crate) fn power_off(mut vm: Vm) -> anyhow::Result<()> {
+    let console = vm.console();
     vm.send("poweroff\n")?;
-    vm.wait_end(LIMIT).map(drop)
+    vm.wait_end(LIMIT)?;
+    Ok(Boot { multi_user, resident: kib * 1024, console })
 }
 
 /// The milliseconds that follow `mark` in PID 1's summary: `391 ms (kernel ...`.

@@ -17,7 +17,7 @@ use tests::vm::Machine;
 use tests::wire::{NETDEV, SERVER, Wire};
 
 use crate::Bench;
-use crate::boot::{boot, local_machine, power_off, scripted};
+use crate::boot::{boot, boot_from, local_machine, scripted};
 use crate::report::{Report, Times, megabytes};
 use crate::sizes::{LEVEL, build, squashfs};
 
@@ -127,20 +127,12 @@ fn measure(
             if let Some(cable) = &cable {
                 cable.plug(&mut machine);
             }
-            let before = server.served()?;
-            let mut vm = machine.start()?;
-            vm.wait_for("Multi-User System", LIMIT)?;
-            let after = server.served()?;
-            vm.send("\n")?;
-            let (boot, vm) = boot(vm)?;
-            power_off(vm)?;
+            let (boot, (requests, bytes)) = boot_from(&machine, server)?;
             taken.times[at].push(boot.multi_user);
-            taken.requests[at] = taken.requests[at].max(after.0 - before.0);
-            taken.bytes[at] = taken.bytes[at].max(after.1 - before.1);
+            taken.requests[at] = taken.requests[at].max(requests);
+            taken.bytes[at] = taken.bytes[at].max(bytes);
         }
-        let (boot, vm) = boot(local.start()?)?;
-        power_off(vm)?;
-        taken.times[3].push(boot.multi_user);
+        taken.times[3].push(boot(local.start()?)?.multi_user);
     }
     tell(report, way, &taken);
     Ok(())
