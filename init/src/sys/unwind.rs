@@ -36,3 +36,15 @@ extern "C" fn _Unwind_GetTextRelBase(_context: *mut c_void) -> usize {
 extern "C" fn _Unwind_GetDataRelBase(_context: *mut c_void) -> usize {
     0
 }
+
+/// The same; this and the next are asked only where nothing is optimized across crates.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_GetCFA(_context: *mut c_void) -> usize {
+    0
+}
+
+/// The same.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_FindEnclosingFunction(_address: *mut c_void) -> *mut c_void {
+    std::ptr::null_mut()
+}
