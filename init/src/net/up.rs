@@ -25,9 +25,9 @@ mod links;
 /// How long to wait before what an interface refused is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the others wait once the interface that the firmware booted from has carrier.
-const HEAD_START: Duration = Duration::from_secs(2);
+pub(in crate::net) const HEAD_START: Duration = Duration::from_secs(2);
 /// How long they wait for it to have carrier at all: gigabit links take three seconds.
-const HEAD_START_LINK: Duration = Duration::from_secs(6);
+pub(in crate::net) const HEAD_START_LINK: Duration = Duration::from_secs(6);
 
 /// Brings the network up as `config` says, by `deadline`: raises the links, waits for carrier,
 /// gets an address on whichever interface has one first, and configures it.

@@ -1,7 +1,7 @@
 //! Leases from dnsmasq.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::world::{Namespace, RANGE, Server, rack};
 use crate::net::dhcp::lease::Times;
@@ -10,12 +10,10 @@ use crate::net::{self, NetError};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_lease_is_taken_and_applied_at_once() {
+fn a_lease_is_taken_and_applied() {
     let (node, rack) = rack();
     let _server = Server::start(&rack, "port0", "192.0.2.1/24", RANGE);
-    let before = Instant::now();
     let up = node.up(&[], PATIENCE).expect("a network");
-    let took = before.elapsed();
     let shown = node.run("ip -4 address show dev eth0");
     let address = up.ipv4().expect("an address");
     assert!(shown.contains(&format!("inet {address}/24 brd 192.0.2.255 scope global")), "{shown}");
@@ -28,7 +26,6 @@ fn a_lease_is_taken_and_applied_at_once() {
     let routes = node.run("ip route");
     assert!(routes.contains("default via 192.0.2.1 dev eth0 proto dhcp"), "{routes}");
     assert!(node.run("ip link show lo").contains("LOOPBACK,UP"), "the loopback is up");
-    assert!(took < Duration::from_secs(3), "the server answers at once, we took {took:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dhcproto::v4::{DhcpOption, Message, MessageType};
 
@@ -132,9 +132,7 @@ fn after_a_refusal_all_begins_again() {
         }
         _ => vec![proper(heard, SERVER, NODE)],
     });
-    let before = Instant::now();
     assert_eq!(node.up(&[], PATIENCE).expect("a network").ipv4(), Some(NODE));
-    assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
 }
 
 #[test]

@@ -96,9 +96,14 @@ impl Namespace {
 
     /// Waits until the kernel surely sends and receives over `interface`.
     pub(crate) fn wait_until_up(&self, interface: &str) {
+        self.wait_until(interface, "state UP");
+    }
+
+    /// Waits until `ip link` shows `state` of `interface`.
+    pub(crate) fn wait_until(&self, interface: &str, state: &str) {
         let until = Instant::now() + Duration::from_secs(10);
-        while !self.run(&format!("ip link show {interface}")).contains("state UP") {
-            assert!(Instant::now() < until, "{interface} never came up");
+        while !self.run(&format!("ip link show {interface}")).contains(state) {
+            assert!(Instant::now() < until, "{interface} never came to {state}");
             thread::sleep(Duration::from_millis(20));
         }
     }
