@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
 
@@ -102,6 +103,9 @@ const fn without_systemd(packages: &'static [&'static str]) -> Recipe {
 /// # Errors
 /// When mmdebstrap fails, with what it printed.
 pub fn tar(recipe: &Recipe) -> anyhow::Result<PathBuf> {
+    /// Several tests may want the same root: one of them makes it.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let hash = blake3::hash(format!("{recipe:?}").as_bytes()).to_hex();
     let dir = out::cache()?.join("roots");
     fs::create_dir_all(&dir)?;

@@ -1,0 +1,23 @@
+//! What runs the built programs, all in one: so that no processor stands idle while a machine waits
+//! for something, and only one program is linked.
+
+mod backoff;
+mod boots;
+mod cli;
+mod compare;
+mod daemon;
+mod disks;
+mod endings;
+mod faults;
+mod guests;
+mod http_faults;
+mod ipv6;
+mod links;
+mod mirrors;
+mod overlay;
+mod profile;
+mod refusals;
+mod store_faults;
+mod tree;
+mod watchdog;
+mod way;
