@@ -14,14 +14,15 @@ use crate::{images, out};
 /// How many files lie in `/srv/fresh`, named by their numbers.
 pub const FRESH: usize = 40;
 
-/// More than is read ahead of need, and of contents that don't compress.
-const FRESH_LEN: usize = 600_000;
+/// More than is read ahead of need and than fits into a chunk, so that one that was read holds
+/// no other whole. Contents that don't compress.
+const FRESH_LEN: usize = 1_100_000;
 
 /// Where an image comes from.
 pub enum Source {
     /// Debian.
     Debian(&'static Recipe),
-    /// BusyBox alone, as an embedded system is built.
+    /// BusyBox alone, as an embedded system is built; and kexec.
     BusyBox,
 }
 
@@ -132,9 +133,21 @@ fn busybox(root: &Path, tar: &Path) -> anyhow::Result<()> {
     put(&root.join("etc/passwd"), users, 0o644)?;
     put(&root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n", 0o644)?;
     put(&root.join("etc/resolv.conf"), "", 0o644)?;
+    add_kexec(root)?;
     let mut pack = Command::new("tar");
     run(pack.args(["--owner=0", "--group=0", "-cf"]).arg(tar).arg("-C").arg(root).arg("."))?;
     Ok(fs::remove_dir_all(root)?)
+}
+
+/// BusyBox has no kexec: Debian's is added, with its libraries.
+fn add_kexec(root: &Path) -> anyhow::Result<()> {
+    let mut tar = Command::new("tar");
+    tar.arg("-xf").arg(root::tar(&root::SYSVINIT)?).arg("-C").arg(root).arg("--wildcards");
+    let libraries = ["libc.so.6", "ld-linux-x86-64.so.2", "libxen*"];
+    tar.args(libraries.map(|name| format!("./usr/lib/x86_64-linux-gnu/{name}")));
+    run(tar.arg("./usr/sbin/kexec"))?;
+    symlink("../usr/sbin/kexec", root.join("sbin/kexec"))?;
+    Ok(symlink("usr/lib/x86_64-linux-gnu", root.join("lib64"))?)
 }
 
 fn put(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {

@@ -18,6 +18,7 @@ pub mod overlaid;
 pub mod refusal;
 pub mod relay;
 pub mod root;
+pub mod saved;
 pub mod scratch;
 pub mod switch;
 pub mod vm;

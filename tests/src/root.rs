@@ -69,34 +69,129 @@ pub const NETWORKS: Recipe = Recipe {
     ],
 };
 
-/// Debian 12 without systemd: SysV init, ifupdown with DHCP on every name the card may get.
-pub const SYSVINIT: Recipe = without_systemd(&[
-    "sysvinit-core",
-    "sysv-rc",
-    "initscripts",
-    "udev",
-    "ifupdown",
-    "isc-dhcp-client",
-    "iproute2",
-    "kexec-tools",
-    "busybox",
-]);
+/// Debian 12 with systemd and NetworkManager, which writes resolv.conf itself.
+pub const NETWORK_MANAGER: Recipe = Recipe {
+    suite: "bookworm",
+    variant: "minbase",
+    packages: &[
+        "systemd-sysv",
+        "udev",
+        "dbus",
+        "network-manager",
+        "iproute2",
+        "isc-dhcp-client",
+        "kexec-tools",
+        "busybox",
+    ],
+    finish: &[NO_PASSWORD, NO_HOSTNAME, NO_RESOLV_CONF],
+};
 
-const fn without_systemd(packages: &'static [&'static str]) -> Recipe {
-    Recipe {
-        suite: "bookworm",
-        variant: "minbase",
-        packages,
-        finish: &[
-            "chroot \"$1\" passwd -d root",
-            "rm -f \"$1/etc/hostname\"",
-            "rm -f \"$1/etc/resolv.conf\"; touch \"$1/etc/resolv.conf\"",
-            "printf 'auto ens3\\niface ens3 inet dhcp\\n' > \"$1/etc/network/interfaces.d/ens3\"",
-            "sed -i 's/^[2-6]:23:/#&/; \
-             s|^1:2345.*|T0:2345:respawn:/sbin/getty -L ttyS0 115200 vt100|' \"$1/etc/inittab\"",
-        ],
-    }
-}
+/// Debian 12 with systemd and ifupdown, with DHCP on the name that the card gets.
+pub const IFUPDOWN: Recipe = Recipe {
+    suite: "bookworm",
+    variant: "minbase",
+    packages: &[
+        "systemd-sysv",
+        "udev",
+        "dbus",
+        "ifupdown",
+        "isc-dhcp-client",
+        "iproute2",
+        "kexec-tools",
+        "busybox",
+    ],
+    finish: &[NO_PASSWORD, NO_HOSTNAME, NO_RESOLV_CONF, IFUPDOWN_DHCP],
+};
+
+/// Debian 12 without systemd: SysV init and ifupdown.
+pub const SYSVINIT: Recipe = Recipe {
+    suite: "bookworm",
+    variant: "minbase",
+    packages: &[
+        "sysvinit-core",
+        "sysv-rc",
+        "initscripts",
+        "udev",
+        "ifupdown",
+        "isc-dhcp-client",
+        "iproute2",
+        "kexec-tools",
+        "busybox",
+    ],
+    finish: &[NO_PASSWORD, NO_HOSTNAME, NO_RESOLV_CONF, IFUPDOWN_DHCP, SERIAL_GETTY],
+};
+
+/// Debian 12 without systemd: OpenRC under SysV init, and ifupdown.
+pub const OPENRC: Recipe = Recipe {
+    suite: "bookworm",
+    variant: "minbase",
+    packages: &[
+        "openrc",
+        "sysvinit-core",
+        "initscripts",
+        "udev",
+        "ifupdown",
+        "isc-dhcp-client",
+        "iproute2",
+        "kexec-tools",
+        "busybox",
+    ],
+    finish: &[
+        NO_PASSWORD,
+        NO_HOSTNAME,
+        NO_RESOLV_CONF,
+        IFUPDOWN_DHCP,
+        SERIAL_GETTY,
+        // They are ordered after the script that reboots. For OpenRC they thus need it, and it ends
+        // every runlevel, also those of poweroff and halt.
+        "rm \"$1/etc/runlevels/default/kexec\" \"$1/etc/runlevels/default/kexec-load\"",
+    ],
+};
+
+/// Debian 12 as a cloud's: cloud-init has netplan do DHCP on the card, and give it another name.
+pub const CLOUD: Recipe = Recipe {
+    suite: "bookworm",
+    variant: "minbase",
+    packages: &[
+        "systemd-sysv",
+        "udev",
+        "dbus",
+        "systemd-resolved",
+        "cloud-init",
+        "netplan.io",
+        "iproute2",
+        "isc-dhcp-client",
+        "kexec-tools",
+        "busybox",
+    ],
+    finish: &[
+        NO_PASSWORD,
+        NO_HOSTNAME,
+        "mkdir -p \"$1/var/lib/cloud/seed/nocloud\"",
+        "echo 'instance-id: test' >\"$1/var/lib/cloud/seed/nocloud/meta-data\"",
+        "touch \"$1/var/lib/cloud/seed/nocloud/user-data\"",
+        "printf 'version: 2\\nethernets: {nic0: {dhcp4: true, set-name: nic0, \
+         match: {macaddress: \"52:54:00:12:34:56\"}}}\\n' \
+         >\"$1/var/lib/cloud/seed/nocloud/network-config\"",
+        // What is no network takes it a minute under emulation.
+        "printf 'cloud_config_modules: []\\ncloud_final_modules: []\\n' \
+         >\"$1/etc/cloud/cloud.cfg.d/99-test.cfg\"",
+        // It prints to the console, amidst what is read there.
+        "mkdir \"$1/etc/systemd/system/cloud-.service.d\"",
+        "printf '[Service]\\nStandardOutput=journal\\nStandardError=journal\\n' \
+         >\"$1/etc/systemd/system/cloud-.service.d/quiet.conf\"",
+    ],
+};
+
+const NO_PASSWORD: &str = "chroot \"$1\" passwd -d root";
+/// Where the image names no host, the network does.
+const NO_HOSTNAME: &str = "rm -f \"$1/etc/hostname\"";
+const NO_RESOLV_CONF: &str = "rm -f \"$1/etc/resolv.conf\"; touch \"$1/etc/resolv.conf\"";
+const IFUPDOWN_DHCP: &str =
+    "printf 'auto ens3\\niface ens3 inet dhcp\\n' > \"$1/etc/network/interfaces.d/ens3\"";
+/// The only console is the serial one.
+const SERIAL_GETTY: &str = "sed -i 's/^[2-6]:23:/#&/; \
+     s|^1:2345.*|T0:2345:respawn:/sbin/getty -L ttyS0 115200 vt100|' \"$1/etc/inittab\"";
 
 /// The root of `recipe` as a tar, made now or before.
 ///

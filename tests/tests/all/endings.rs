@@ -92,6 +92,10 @@ const POWEROFF: End = ("poweroff", "Power down");
 const REBOOT: End = ("reboot", "Restarting system");
 const HALT: End = ("halt", "System halted");
 
+/// As a script of the system's would do it, where there is none.
+const KEXEC: &str = "mount -o remount,ro / && \
+                     until dmesg | grep \"the root's disk is in order\"; do :; done; kexec -e";
+
 /// BusyBox' init: its script makes the root read-only, or can't, or doesn't.
 #[test]
 fn busybox() -> Result {
@@ -103,16 +107,28 @@ fn busybox() -> Result {
         let vm = kept.boot()?;
         kept.ends(vm, first, end)?;
     }
-    Ok(())
+    let vm = kept.boot()?;
+    let vm = kept.goes_on_by_kexec(vm, KEXEC)?;
+    kept.ends(vm, ":", POWEROFF)
 }
 
 #[test]
 fn sysvinit() -> Result {
-    let mut kept = Kept::new("sysvinit-disk", &Source::Debian(&root::SYSVINIT))?;
+    // Its script finds the kernel that was loaded.
+    without_systemd("sysvinit-disk", &Source::Debian(&root::SYSVINIT), REBOOT.0)
+}
+
+#[test]
+fn openrc() -> Result {
+    without_systemd("openrc-disk", &Source::Debian(&root::OPENRC), KEXEC)
+}
+
+fn without_systemd(name: &str, source: &Source, kexec: &str) -> Result {
+    let mut kept = Kept::new(name, source)?;
     let vm = kept.boot()?;
-    let vm = kept.goes_on_by_kexec(vm, REBOOT.0)?;
+    let vm = kept.goes_on_by_kexec(vm, kexec)?;
     kept.ends(vm, ":", POWEROFF)?;
-    // Its plain `halt` switches the machine off.
+    // SysV init's plain `halt` switches the machine off.
     for end in [REBOOT, ("shutdown -hH now", HALT.1)] {
         let vm = kept.boot()?;
         kept.ends(vm, ":", end)?;

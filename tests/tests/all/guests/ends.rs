@@ -1,0 +1,65 @@
+//! Every way down comes to its end within seconds, and leaves no complaint.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tests::saved::Saved;
+use tests::vm::Vm;
+
+use super::running::Running;
+use super::{LIMIT, Result};
+
+/// How long a shutdown may take: less than systemd waits for a unit that hangs.
+const END: Duration = Duration::from_secs(80);
+
+/// The kernel's last words, of a machine that stays on.
+const HALTED: &str = "System halted";
+
+impl Running<'_> {
+    /// From one and the same moment the machine goes down in every way. The last is kexec, after
+    /// which the same image boots again.
+    pub(crate) fn ends(mut self) -> Result {
+        // Nothing that the root daemon did was refused by its filter of system calls.
+        self.vm.must("! dmesg | grep type=1326", LIMIT)?;
+        // No connection outlasts it: the machine would go on with one of another time.
+        self.server = None;
+        let saved = Saved::new(&self.machine, &mut self.vm)?;
+        for (command, last_words) in
+            [("poweroff", "Power down"), ("reboot", "Restarting system"), (self.guest.halt, HALTED)]
+        {
+            self.serve()?;
+            self.vm = saved.go_on()?;
+            goes_down(&mut self.vm, command, last_words).context(command)?;
+            if last_words == HALTED {
+                self.vm.monitor("quit")?;
+            }
+            ensure!(self.vm.wait_end(LIMIT)?.success(), "{command}: the machine goes on");
+        }
+        self.serve()?;
+        self.vm = saved.go_on()?;
+        // cloud-init then asks what network the initramfs had.
+        let load = "kexec -l /boot/vmlinuz --initrd=/boot/initramfs.img --reuse-cmdline \
+                    --append=ip=dhcp";
+        self.vm.must(load, LIMIT)?;
+        let kexec = self.guest.kexec;
+        goes_down(&mut self.vm, kexec, "Starting new kernel").context(kexec)?;
+        self.holds_again("kexec")?;
+        let again = self.guest.again;
+        if !again.is_empty() {
+            self.vm.must(again, LIMIT)?;
+            self.know()?;
+            self.holds(again)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives `command`, and waits until it has come to its end.
+fn goes_down(vm: &mut Vm, command: &str, last_words: &str) -> Result {
+    vm.send(&format!("dmesg -n 8; {command}\n"))?;
+    let said = vm.wait_for(last_words, END)?;
+    for bad in ["ailed to unmount", "blocked for more than", "Kernel panic", "SQUASHFS error"] {
+        ensure!(!said.contains(bad), "{bad}:\n{said}");
+    }
+    Ok(())
+}
