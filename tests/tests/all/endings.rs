@@ -75,7 +75,7 @@ impl Kept {
     /// Writes, and has kexec start the same image again by `command`: it finds the writes, and the
     /// disk in order.
     fn goes_on_by_kexec(&mut self, mut vm: Vm, command: &str) -> anyhow::Result<Vm> {
-        self.say(&mut vm, command)?;
+        self.say(&mut vm, "kexec")?;
         vm.must("kexec -l /boot/vmlinuz --initrd=/boot/initramfs.img --reuse-cmdline", LIMIT)?;
         vm.send(&format!("dmesg -n 7; {command}\n"))?;
         vm.wait_for("kexec_core: Starting new kernel", LIMIT)?;
