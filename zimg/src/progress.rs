@@ -1,12 +1,18 @@
 //! A progress bar on a terminal; silence elsewhere.
 
+use std::io::{IsTerminal as _, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Progress of work that is counted in bytes. Drawn only on a terminal, and only once the work
 /// has lasted a second.
-pub(crate) struct Bar(ProgressBar);
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    /// It is yet to be drawn, and there is something to draw it on.
+    awaited: AtomicBool,
+}
 
 /// How long work must last before it is worth a bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -20,20 +26,22 @@ impl Bar {
             bar.set_style(style);
         }
         bar.set_message(what);
-        Self(bar)
+        Self { bar, awaited: stderr().is_terminal().into() }
     }
 
     /// `count` more bytes are done.
     pub(crate) fn add(&self, count: u64) {
-        if self.0.is_hidden() && self.0.elapsed() >= PATIENCE {
-            // Draws nothing where standard error is no terminal.
-            self.0.set_draw_target(ProgressDrawTarget::stderr());
+        if self.awaited.load(Ordering::Relaxed)
+            && self.bar.elapsed() >= PATIENCE
+            && self.awaited.swap(false, Ordering::Relaxed)
+        {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        self.0.inc(count);
+        self.bar.inc(count);
     }
 
     /// Takes the bar away.
     pub(crate) fn done(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

@@ -1,9 +1,8 @@
 //! Finds regular files of equal contents, so that each content is in the image once.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
+use super::parallel::in_order;
 use super::read::{Input, Reader};
 use super::{BuildError, Progress, Stage};
 
@@ -49,28 +48,13 @@ fn hash_all(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Vec<blake3::Hash>, BuildError> {
-    let batches: Vec<&[u32]> = files.chunks(BATCH).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut reader = Reader::new(input);
-        let mut done = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(batch) = batches.get(number) else { return Ok(done) };
-            if progress.cancelled() {
-                return Err(BuildError::Cancelled);
-            }
-            let hashes = batch.iter().map(|&at| hash(&mut reader, at, progress));
-            done.push((number, hashes.collect::<Result<Vec<_>, _>>()?));
+    let work = |reader: &mut Reader<'_>, &at: &u32| {
+        if progress.cancelled() {
+            return Err(BuildError::Cancelled);
         }
+        hash(reader, at, progress)
     };
-    let results = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(super::join).collect::<Result<Vec<_>, _>>()
-    })?;
-    let mut all: Vec<_> = results.into_iter().flatten().collect();
-    all.sort_unstable_by_key(|&(number, _)| number);
-    Ok(all.into_iter().flat_map(|(_, hashes)| hashes).collect())
+    in_order(threads, BATCH, files, || Reader::new(input), work)
 }
 
 fn hash(

@@ -7,11 +7,13 @@
 mod chunker;
 mod dedup;
 mod error;
+mod feed;
 mod holes;
 mod layout;
 mod options;
 mod output;
 mod packs;
+mod parallel;
 mod pipeline;
 mod pseudo;
 mod read;
@@ -62,7 +64,7 @@ pub fn build(
     let mut output = Output::open(out, options.store.as_deref())?;
 
     progress.stage(Stage::Scan, 0);
-    let (input, found) = read_tree(source, &output, progress)?;
+    let (input, found) = read_tree(source, &output, threads, progress)?;
     let same = dedup::first_of_equals(&input, threads, progress)?;
     progress.stage(Stage::Compress, distinct_bytes(&input, &same));
     let packs = Packs::new(output.packs(), options.base.as_ref());
@@ -85,12 +87,14 @@ pub fn build(
 fn read_tree(
     source: &Source,
     output: &Output,
+    threads: usize,
     progress: &dyn Progress,
 ) -> Result<(Input, LeftOut), BuildError> {
     let (mut tree, place, left_out) = match source {
         Source::Directory(path) => {
             let top = Top::open(path)?;
-            let Scanned { tree, left_out } = scan::scan(&top, &output.identities()?, progress)?;
+            let Scanned { tree, left_out } =
+                scan::scan(&top, &output.identities()?, threads, progress)?;
             (tree, Place::Directory(top), left_out)
         }
         Source::Tar(path) => {

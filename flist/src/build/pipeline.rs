@@ -10,11 +10,11 @@ use std::thread;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
-use super::chunker::Chunker;
 use super::error::fit;
-use super::layout::{Layout, Stretch};
+use super::feed::Feeder;
+use super::layout::Layout;
 use super::packs::{Finished, Packs};
-use super::read::{Input, Reader};
+use super::read::Input;
 use super::{BuildError, Progress};
 use crate::chunk::Chunk;
 use crate::id::ChunkId;
@@ -43,7 +43,7 @@ pub(super) struct Extents {
 
 impl Extents {
     /// Those of the pieces laid out, in any order, each with its inode index.
-    fn new(mut pieces: Vec<(u32, Extent)>) -> Self {
+    pub(super) fn new(mut pieces: Vec<(u32, Extent)>) -> Self {
         pieces.sort_unstable_by_key(|(at, piece)| (*at, piece.file_offset));
         let mut extents = Self::default();
         for (at, piece) in pieces {
@@ -70,17 +70,17 @@ impl Extents {
 }
 
 /// Whether `next` goes on where `last` ends, in the file and in the content space.
-fn goes_on(last: &Extent, next: &Extent) -> bool {
+pub(super) fn goes_on(last: &Extent, next: &Extent) -> bool {
     last.file_offset + last.len == next.file_offset
         && last.content_offset + last.len == next.content_offset
 }
 
 /// A chunk on its way, with its number in the content space.
-struct Slot {
-    number: usize,
+pub(super) struct Slot {
+    pub(super) number: usize,
     /// Whether it is the last one of the profile, and so of its pack.
-    ends_pack: bool,
-    plain: Vec<u8>,
+    pub(super) ends_pack: bool,
+    pub(super) plain: Vec<u8>,
     frame: Vec<u8>,
     id: ChunkId,
 }
@@ -115,15 +115,8 @@ pub(super) fn run(
         free_in.send(slot).ok().ok_or(BuildError::Cancelled)?;
     }
     let (written, fed) = thread::scope(|scope| {
-        let feeder = Feeder {
-            chunker: Chunker::new(),
-            free: free_out,
-            out: cut_in,
-            number: 0,
-            pieces: Vec::new(),
-            end: 0,
-        };
-        let feeder = scope.spawn(move || feeder.feed(input, layout, progress));
+        let feeder = Feeder::new(input, progress, threads, free_out, cut_in);
+        let feeder = scope.spawn(move || feeder.feed(layout));
         for _ in 0..threads {
             let (cut, done) = (&cut_out, done_in.clone());
             scope.spawn(move || compress(level, cut, &done));
@@ -136,83 +129,6 @@ pub(super) fn run(
     let (chunks, packs) = written?;
     let (extents, profiled) = fed?;
     Ok(Contents { chunks, profiled: fit(profiled, "chunks")?, packs: packs.finish()?, extents })
-}
-
-/// Reads and cuts.
-struct Feeder {
-    chunker: Chunker,
-    free: Receiver<Slot>,
-    out: Sender<Slot>,
-    /// Number of the next chunk.
-    number: usize,
-    /// What is laid out so far, each with its inode index.
-    pieces: Vec<(u32, Extent)>,
-    /// Where the content space ends so far.
-    end: u64,
-}
-
-impl Feeder {
-    /// Returns the extents, and how many chunks hold what the profile needs.
-    fn feed(
-        mut self,
-        input: &Input,
-        layout: &Layout,
-        progress: &dyn Progress,
-    ) -> Result<(Extents, usize), BuildError> {
-        let mut reader = Reader::new(input);
-        for stretch in &layout.profiled {
-            self.lay(&mut reader, stretch, progress)?;
-        }
-        self.send(true)?;
-        let profiled = self.number;
-        for stretch in &layout.rest {
-            self.lay(&mut reader, stretch, progress)?;
-        }
-        self.send(true)?;
-        Ok((Extents::new(self.pieces), profiled))
-    }
-
-    fn lay(
-        &mut self,
-        reader: &mut Reader<'_>,
-        stretch: &Stretch,
-        progress: &dyn Progress,
-    ) -> Result<(), BuildError> {
-        reader.read_range(stretch.at, stretch.range.clone(), &mut |offset: u64, bytes: &[u8]| {
-            if progress.cancelled() {
-                return Err(BuildError::Cancelled);
-            }
-            progress.advance(bytes.len() as u64);
-            self.extend(stretch.at, offset, bytes.len() as u64);
-            self.chunker.push(bytes);
-            self.send(false)
-        })
-    }
-
-    /// Records that the content space goes on with these bytes of the file that is inode index `at`.
-    fn extend(&mut self, at: u32, file_offset: u64, len: u64) {
-        let piece = Extent { file_offset, content_offset: self.end, len };
-        self.end += len;
-        match self.pieces.last_mut() {
-            Some((of, last)) if *of == at && goes_on(last, &piece) => last.len += len,
-            _ => self.pieces.push((at, piece)),
-        }
-    }
-
-    /// Sends off what is cut; all there is, where the profile or the content space ends here (`last`).
-    fn send(&mut self, last: bool) -> Result<(), BuildError> {
-        while let Some(chunk) = self.chunker.next(last) {
-            // The writer hangs up when it fails, and its error is the one that is told.
-            let mut slot = self.free.recv().ok().ok_or(BuildError::Cancelled)?;
-            slot.number = self.number;
-            slot.plain.clear();
-            slot.plain.extend_from_slice(chunk);
-            slot.ends_pack = last && self.chunker.is_empty();
-            self.number += 1;
-            self.out.send(slot).ok().ok_or(BuildError::Cancelled)?;
-        }
-        Ok(())
-    }
 }
 
 /// Compresses what is cut until no more comes or nobody wants it.

@@ -113,13 +113,14 @@ impl<'a> Reader<'a> {
         match &file.data {
             Data::Disk { identity, sparse } => {
                 let open = self.open(at)?;
-                self.unchanged(at, &open, node, *identity)?;
-                if *sparse {
-                    self.sparse(at, &open, range, &mut holes)?;
+                let read = if *sparse {
+                    self.sparse(at, &open, range, &mut holes)
                 } else {
-                    self.range(at, &open, range, &mut holes)?;
-                }
+                    self.range(at, &open, range, &mut holes)
+                };
+                // That it was another, or has changed meanwhile, explains any error.
                 self.unchanged(at, &open, node, *identity)?;
+                read?;
             }
             Data::Archive(segments) => self.segments(at, segments, range, &mut holes)?,
         }

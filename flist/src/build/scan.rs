@@ -2,7 +2,7 @@
 //! a symbolic link anywhere.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Statx, StatxFlags, StatxT
 use rustix::io::Errno;
 
 use super::output::PROC;
+use super::parallel::in_order;
 use super::tree::{Data, Entry, File, Identity, Node, NodeId, ROOT, Tree, What};
 use super::{BuildError, LeftOut, Progress, pseudo};
 use crate::image::{Device, MAX_XATTR_LIST_LEN, MAX_XATTR_VALUE_LEN, Time, XattrSet};
@@ -26,6 +27,9 @@ pub(super) struct Scanned {
     pub(super) tree: Tree,
     pub(super) left_out: LeftOut,
 }
+
+/// Directories that are looked at before what was seen goes into the tree.
+const TOGETHER: usize = 256;
 
 const DIR_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -68,98 +72,156 @@ pub(super) fn time_of(stamp: &StatxTimestamp) -> Time {
     Time { sec: stamp.tv_sec, nsec: stamp.tv_nsec }
 }
 
-/// Scans all below `top`, save `skip` (the build's own output).
+/// Scans all below `top`, save `skip` (the build's own output), by several threads.
 pub(super) fn scan(
     top: &Top,
     skip: &[Identity],
+    threads: usize,
     progress: &dyn Progress,
 ) -> Result<Scanned, BuildError> {
-    let mut scan = Scan {
-        top,
-        skip,
-        links: HashMap::new(),
-        list: vec![0; MAX_XATTR_LIST_LEN],
-        value: vec![0; MAX_XATTR_VALUE_LEN],
-        left_out: LeftOut::default(),
-    };
+    let mut eyes = Eyes::new(top, skip);
     let fd = top.open_dir(&[])?;
     let stat = statx(&fd, c"").map_err(BuildError::io("examine", &top.path))?;
-    let xattrs = scan.xattrs(&fd, c".", Path::new(""))?;
-    let mut tree = Tree::new(node(&stat, What::Directory(Vec::new())), xattrs)?;
-    let mut queue = VecDeque::from([(ROOT, PathBuf::new(), identity_of(&stat).device)]);
-    while let Some((dir, path, device)) = queue.pop_front() {
-        if progress.cancelled() {
-            return Err(BuildError::Cancelled);
-        }
-        let entries = scan.directory(&mut tree, &path, device, &mut queue)?;
-        if let Some(Node { what: What::Directory(place), .. }) = tree.nodes.get_mut(dir as usize) {
-            *place = entries;
+    let xattrs = eyes.xattrs(&fd, c".", Path::new(""))?;
+    let tree = Tree::new(node(&stat, What::Directory(Vec::new())), xattrs)?;
+    let mut scan = Scan { tree, links: HashMap::new(), left_out: LeftOut::default() };
+    let mut queue = VecDeque::from([Folder {
+        node: ROOT,
+        path: PathBuf::new(),
+        device: identity_of(&stat).device,
+    }]);
+    while !queue.is_empty() {
+        let folders: Vec<Folder> = queue.drain(..queue.len().min(TOGETHER)).collect();
+        let look = |eyes: &mut Eyes<'_>, folder: &Folder| {
+            if progress.cancelled() {
+                return Err(BuildError::Cancelled);
+            }
+            eyes.look(folder)
+        };
+        let seen = in_order(threads, 1, &folders, || Eyes::new(top, skip), look)?;
+        for (folder, seen) in folders.into_iter().zip(seen) {
+            scan.take(folder, seen, &mut queue)?;
         }
     }
-    Ok(Scanned { tree, left_out: scan.left_out })
-}
-
-struct Scan<'a> {
-    top: &'a Top,
-    skip: &'a [Identity],
-    /// Inodes with several names that have been met.
-    links: HashMap<Identity, NodeId>,
-    list: Vec<u8>,
-    value: Vec<u8>,
-    left_out: LeftOut,
+    Ok(Scanned { tree: scan.tree, left_out: scan.left_out })
 }
 
 /// A directory yet to be read: its node, its path below the top, and its device.
-type Queue = VecDeque<(NodeId, PathBuf, (u32, u32))>;
+struct Folder {
+    node: NodeId,
+    path: PathBuf,
+    device: (u32, u32),
+}
 
-impl Scan<'_> {
-    fn directory(
+/// What was seen of an entry of a directory.
+struct Seen {
+    name: CString,
+    stat: Statx,
+    /// None for what is left out.
+    what: Option<What>,
+    xattrs: XattrSet,
+    /// A directory on which the machine mounted something of its own.
+    mounted: bool,
+}
+
+/// Turns what is seen into a tree, in order.
+struct Scan {
+    tree: Tree,
+    /// Inodes with several names that have been met.
+    links: HashMap<Identity, NodeId>,
+    left_out: LeftOut,
+}
+
+impl Scan {
+    fn take(
         &mut self,
-        tree: &mut Tree,
-        path: &Path,
-        device: (u32, u32),
-        queue: &mut Queue,
-    ) -> Result<Vec<Entry>, BuildError> {
-        let names: Vec<&[u8]> = path.iter().map(OsStr::as_bytes).collect();
-        let fd = self.top.open_dir(&names)?;
-        let mut entries = Vec::new();
-        for name in list(&fd).map_err(BuildError::io("list", self.top.path.join(path)))? {
-            let below = path.join(OsStr::from_bytes(name.as_bytes()));
-            let stat = statx(&fd, &name).map_err(self.at("examine", &below))?;
-            let id = identity_of(&stat);
-            if self.skip.contains(&id) {
-                self.left_out.skipped.push(below);
+        folder: Folder,
+        seen: Vec<Seen>,
+        queue: &mut VecDeque<Folder>,
+    ) -> Result<(), BuildError> {
+        let mut entries = Vec::with_capacity(seen.len());
+        for Seen { name, stat, what, xattrs, mounted } in seen {
+            let Some(what) = what else {
+                self.left_out.skipped.push(folder.below(&name));
                 continue;
-            }
-            let node = match self.links.get(&id) {
-                Some(&met) => met,
-                None => self.entry(tree, &fd, &name, &stat, &below)?,
             };
-            if is_dir(&stat) {
-                if id.device != device
-                    && pseudo::is_mounted(&fd, &name).map_err(self.at("examine", &below))?
-                {
-                    self.left_out.emptied.push(below);
-                } else {
-                    queue.push_back((node, below, id.device));
-                }
+            let id = identity_of(&stat);
+            let directory = matches!(what, What::Directory(_));
+            let met = self.links.get(&id).copied();
+            let node = match met {
+                Some(met) => met,
+                None => self.tree.add(node(&stat, what), xattrs)?,
+            };
+            if directory && mounted {
+                self.left_out.emptied.push(folder.below(&name));
+            } else if directory {
+                queue.push_back(Folder { node, path: folder.below(&name), device: id.device });
+            } else if met.is_none() && stat.stx_nlink > 1 {
+                self.links.insert(id, node);
             }
             entries.push(Entry { name: name.into_bytes().into(), node });
         }
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        let dir = self.tree.nodes.get_mut(folder.node as usize);
+        if let Some(Node { what: What::Directory(place), .. }) = dir {
+            *place = entries;
+        }
+        Ok(())
+    }
+}
+
+impl Folder {
+    fn below(&self, name: &CStr) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name.to_bytes()))
+    }
+}
+
+/// Looks at directories; one for each thread.
+struct Eyes<'a> {
+    top: &'a Top,
+    skip: &'a [Identity],
+    list: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl<'a> Eyes<'a> {
+    fn new(top: &'a Top, skip: &'a [Identity]) -> Self {
+        let (list, value) = (vec![0; MAX_XATTR_LIST_LEN], vec![0; MAX_XATTR_VALUE_LEN]);
+        Self { top, skip, list, value }
     }
 
-    /// A node for an inode that was not met before.
-    fn entry(
-        &mut self,
-        tree: &mut Tree,
+    /// All that is in a directory, sorted by name.
+    fn look(&mut self, folder: &Folder) -> Result<Vec<Seen>, BuildError> {
+        let names: Vec<&[u8]> = folder.path.iter().map(OsStr::as_bytes).collect();
+        let fd = self.top.open_dir(&names)?;
+        let names = list(&fd);
+        let names = names.map_err(BuildError::io("list", self.top.path.join(&folder.path)))?;
+        names.into_iter().map(|name| self.entry(folder, &fd, name)).collect()
+    }
+
+    fn entry(&mut self, folder: &Folder, dir: &OwnedFd, name: CString) -> Result<Seen, BuildError> {
+        let below = || folder.below(&name);
+        let stat = statx(dir, &name).map_err(|e| self.at("examine", &below())(e))?;
+        let id = identity_of(&stat);
+        if self.skip.contains(&id) {
+            return Ok(Seen { name, stat, what: None, xattrs: XattrSet::new(), mounted: false });
+        }
+        let what = self.what(dir, &name, &stat, &below)?;
+        let xattrs = self.xattrs(dir, &name, &below())?;
+        let mounted = matches!(what, What::Directory(_))
+            && id.device != folder.device
+            && pseudo::is_mounted(dir, &name).map_err(|e| self.at("examine", &below())(e))?;
+        Ok(Seen { name, stat, what: Some(what), xattrs, mounted })
+    }
+
+    fn what(
+        &self,
         dir: &OwnedFd,
-        name: &CString,
+        name: &CStr,
         stat: &Statx,
-        path: &Path,
-    ) -> Result<NodeId, BuildError> {
-        let what = match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
+        path: &dyn Fn() -> PathBuf,
+    ) -> Result<What, BuildError> {
+        Ok(match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
             FileType::Directory => What::Directory(Vec::new()),
             FileType::RegularFile => What::File(File {
                 size: stat.stx_size,
@@ -170,34 +232,23 @@ impl Scan<'_> {
             }),
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(dir, name, Vec::new());
-                What::Symlink(target.map_err(self.at("read the link", path))?.into_bytes().into())
+                let target = target.map_err(|e| self.at("read the link", &path())(e))?;
+                What::Symlink(target.into_bytes().into())
             }
             FileType::CharacterDevice => What::Char(device(stat)),
             FileType::BlockDevice => What::Block(device(stat)),
             FileType::Fifo => What::Fifo,
             FileType::Socket => What::Socket,
             FileType::Unknown => {
-                let path = self.top.path.join(path);
+                let path = self.top.path.join(path());
                 return Err(BuildError::Entry { path, why: "its type is not known" });
             }
-        };
-        let directory = matches!(what, What::Directory(_));
-        let xattrs = self.xattrs(dir, name, path)?;
-        let id = tree.add(node(stat, what), xattrs)?;
-        if stat.stx_nlink > 1 && !directory {
-            self.links.insert(identity_of(stat), id);
-        }
-        Ok(id)
+        })
     }
 
     /// The extended attributes of `name` in `dir`, by way of /proc: so also those of symbolic
     /// links and devices, which can't be opened.
-    fn xattrs(
-        &mut self,
-        dir: &OwnedFd,
-        name: &std::ffi::CStr,
-        path: &Path,
-    ) -> Result<XattrSet, BuildError> {
+    fn xattrs(&mut self, dir: &OwnedFd, name: &CStr, path: &Path) -> Result<XattrSet, BuildError> {
         let mut file = format!("{PROC}/{}/", dir.as_raw_fd()).into_bytes();
         file.extend_from_slice(name.to_bytes());
         let doing = "read the extended attributes of";
@@ -245,13 +296,9 @@ fn list(fd: &OwnedFd) -> Result<Vec<CString>, Errno> {
 }
 
 /// Attributes of `name` in `dir`, or of `dir` itself if the name is empty.
-fn statx(dir: &OwnedFd, name: &std::ffi::CStr) -> Result<Statx, Errno> {
+fn statx(dir: &OwnedFd, name: &CStr) -> Result<Statx, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH;
     rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
-}
-
-fn is_dir(stat: &Statx) -> bool {
-    FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::Directory
 }
 
 fn device(stat: &Statx) -> Device {
