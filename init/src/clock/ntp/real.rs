@@ -1,5 +1,5 @@
 //! Real time servers, each in a network namespace of its own and without the right to set a clock.
-//! These tests need root, and what `scripts/time-servers` unpacks; without them they fail and say so.
+//! These tests need root, and what `scripts/unpacked` unpacks; without them they fail and say so.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -13,8 +13,9 @@ use crate::net::tests::world::Namespace;
 fn unpacked() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/time-servers");
-        let output = Command::new(script).output().expect("scripts/time-servers");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/unpacked");
+        let words = ["time-servers", "chrony", "ntpsec"];
+        let output = Command::new(script).args(words).output().expect("scripts/unpacked");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{errors}");
         PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())

@@ -7,6 +7,7 @@ mod far;
 mod mounted;
 mod network;
 mod report;
+mod scale;
 mod sizes;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use tests::{out, root};
 #[derive(FromArgs)]
 #[argh(name = "scripts/bench", example = "{command_name}\n{command_name} --only boot --runs 3")]
 struct Args {
-    /// measure only: sizes, build, mounted, network, boot, far (default: all; BENCHMARKS.md is written only then)
+    /// measure only: sizes, build, mounted, scale, network, boot, far (default: all; BENCHMARKS.md is written only then)
     #[argh(option)]
     only: Option<String>,
     /// runs of each timing (default 5)
@@ -29,6 +30,9 @@ struct Args {
     /// what the big tree is taken from: its first 76,000 entries (default /usr)
     #[argh(option, default = "PathBuf::from(\"/usr\")")]
     tree: PathBuf,
+    /// files of the image that shows scale (default 1000000)
+    #[argh(option, default = "1_000_000")]
+    files: usize,
 }
 
 /// What all measurements share.
@@ -40,14 +44,16 @@ struct Bench {
     /// The big tree.
     tree: PathBuf,
     runs: usize,
+    files: usize,
 }
 
 type Part = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("sizes", sizes::run),
     ("build", build::run),
     ("mounted", mounted::run),
+    ("scale", scale::run),
     ("network", network::run),
     ("boot", boot::run),
     ("far", far::run),
@@ -73,6 +79,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         scratch,
         root: root::directory(&root::DEBIAN)?,
         runs: args.runs.max(1),
+        files: args.files.max(1),
     };
     let mut report = Report::default();
     for (name, part) in PARTS {

@@ -15,13 +15,13 @@ use crate::report::{Report, Times, megabytes};
 use crate::sizes::{build, inspect};
 
 /// A `zimg mount --foreground`; unmounted when dropped.
-struct Mount {
+pub(crate) struct Mount {
     child: Child,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 impl Mount {
-    fn new(flist: &Path, dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(flist: &Path, dir: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(dir)?;
         let mut child = Command::new(built("zimg")?)
             .args(["mount", "--foreground"])
@@ -36,7 +36,7 @@ impl Mount {
     }
 
     /// Resident memory that is not shared with files, in bytes, as the kernel counts it.
-    fn resident(&self) -> anyhow::Result<u64> {
+    pub(crate) fn resident(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
         let kib: u64 = line.and_then(|l| l.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
@@ -55,7 +55,7 @@ impl Drop for Mount {
 /// What makes `find` look at each inode.
 const ATTRIBUTES: [&str; 2] = ["-printf", "%s %m %n\\n"];
 
-fn find(dir: &Path, what: &[&str]) -> anyhow::Result<Duration> {
+pub(crate) fn find(dir: &Path, what: &[&str]) -> anyhow::Result<Duration> {
     let start = Instant::now();
     must(Command::new("find").arg(dir).args(what))?;
     Ok(start.elapsed())

@@ -28,16 +28,15 @@ pub(crate) fn build(source: &Path, out: &Path) -> anyhow::Result<()> {
 
 /// Makes a squashfs at [`LEVEL`].
 pub(crate) fn squashfs(source: &Path, out: &Path) -> anyhow::Result<()> {
-    must(Command::new("mksquashfs").arg(source).arg(out).args([
-        "-comp",
-        "zstd",
-        "-Xcompression-level",
-        LEVEL,
-        "-noappend",
-        "-quiet",
-        "-no-progress",
-    ]))?;
-    Ok(())
+    must(&mut squashfs_command(source, out)).map(drop)
+}
+
+/// What does that.
+pub(crate) fn squashfs_command(source: &Path, out: &Path) -> Command {
+    let mut command = Command::new("mksquashfs");
+    command.arg(source).arg(out).args(["-comp", "zstd", "-Xcompression-level", LEVEL]);
+    command.args(["-noappend", "-quiet", "-no-progress"]);
+    command
 }
 
 #[expect(clippy::cast_precision_loss, reason = "ratios for people")]
