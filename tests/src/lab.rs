@@ -106,15 +106,44 @@ impl Server {
     /// # Errors
     /// When the log can't be read.
     pub fn served(&self) -> anyhow::Result<(u64, u64)> {
+        let asked = self.asked()?;
+        Ok((u64::try_from(asked.len())?, asked.iter().map(|asked| asked.bytes).sum()))
+    }
+
+    /// What it was asked for so far, in the order in which it had answered: from the same.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub fn asked(&self) -> anyhow::Result<Vec<Asked>> {
         let mut text = vec![0; usize::try_from(self.log.metadata()?.len())?];
         self.log.read_exact_at(&mut text, 0)?;
-        let text = String::from_utf8_lossy(&text);
-        let sizes = text.lines().filter_map(|line| {
-            let mut words = line.split_whitespace().rev();
-            words.find(|w| w.ends_with("ms"))?;
-            words.next()?.parse::<u64>().ok()
-        });
-        Ok(sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size)))
+        Ok(String::from_utf8_lossy(&text).lines().filter_map(Asked::read).collect())
+    }
+}
+
+/// What a server was asked for, and what it answered.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Address and port of who asked: one connection.
+    pub peer: String,
+    /// Below the server's root.
+    pub path: String,
+    /// The header's value, where there was one.
+    pub range: Option<String>,
+    /// The answer's status.
+    pub status: String,
+    /// How long its body was.
+    pub bytes: u64,
+}
+
+impl Asked {
+    /// A line of the access log: `TIME PEER METHOD PATH RANGE STATUS BYTES TIMEms`; none of another.
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (peer, path) = (words.nth(1)?.to_owned(), words.nth(1)?.to_owned());
+        let range = Some(words.next()?).filter(|&range| range != "-").map(str::to_owned);
+        let (status, bytes) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+        words.next()?.ends_with("ms").then_some(Self { peer, path, range, status, bytes })
     }
 }
 

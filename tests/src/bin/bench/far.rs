@@ -2,26 +2,19 @@
 //! usual: the whole image downloaded first.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context;
-use flist::fuse::PROFILED_READAHEAD_KIB;
 use tests::distance::{self, Distance};
-use tests::inbox;
 use tests::lab::Server;
 use tests::out::built;
-use tests::root::run as must;
 use tests::vm::Machine;
-use tests::wire::{NETDEV, SERVER, Wire};
+use tests::wire::SERVER;
 
 use crate::Bench;
 use crate::boot::{boot, boot_from, local_machine, scripted};
 use crate::report::{Report, Times, megabytes};
-use crate::sizes::{LEVEL, build, squashfs};
-
-const LIMIT: Duration = Duration::from_secs(600);
+use crate::shop::{PLAIN, PROFILED, Shop, on_wire};
+use crate::sizes::squashfs;
 
 /// A way to the server, and how much longer than from a disk a boot by its profile may take.
 struct Way {
@@ -53,54 +46,19 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     fs::create_dir(&dir)?;
     let image = dir.join("debian.squashfs");
     squashfs(&bench.root, &image)?;
-    build(&bench.root, &dir.join("plain.flist"))?;
     let kernel = built("vmlinuz")?;
     let local = local_machine(bench, &kernel, &image)?;
     let download = scripted(bench, "download", &DOWNLOAD.replace("SERVER", SERVER))?;
-    let wire = Wire::new()?;
-    let server = Server::start(&dir, &format!("{SERVER}:8080"))?;
-    let ours = |flist: &str, more: &str| -> anyhow::Result<Machine> {
-        let hash = flist::id::RootHash::of(&fs::read(dir.join(flist))?);
-        let line = format!("zimg.url=http://{SERVER}:8080/{flist} zimg.hash={hash} {more}");
-        Ok(on_wire(Machine::new(&kernel, &built("initramfs.img")?, &line)))
-    };
-    profile(&dir, &ours("plain.flist", &recorded())?)?;
-    must(
-        Command::new(built("zimg")?)
-            .args(["build", "--level", LEVEL, "--profile"])
-            .arg(dir.join("plain.profile"))
-            .arg(&bench.root)
-            .arg(dir.join("profiled.flist")),
-    )?;
+    let shop = Shop::open(bench, &dir)?;
     let machines = [
-        ours("profiled.flist", "")?,
-        ours("plain.flist", "")?,
+        shop.machine(PROFILED, "")?,
+        shop.machine(PLAIN, "")?,
         on_wire(Machine::new(&kernel, &download, "")),
     ];
     for way in &WAYS {
-        measure(bench, report, way, &server, &local, &machines)?;
+        measure(bench, report, way, &shop.server, &local, &machines)?;
     }
-    drop(wire);
     Ok(())
-}
-
-fn on_wire(mut machine: Machine) -> Machine {
-    machine.netdev = NETDEV.to_owned();
-    machine
-}
-
-fn recorded() -> String {
-    format!(
-        "zimg.prefetch=off zimg.readahead={PROFILED_READAHEAD_KIB} zimg.profile.post=http://{SERVER}:8090/"
-    )
-}
-
-/// Leaves the profile of a boot of `machine` in `dir`.
-fn profile(dir: &Path, machine: &Machine) -> anyhow::Result<()> {
-    let posted = inbox::listen(&format!("{SERVER}:8090"))?;
-    let vm = machine.start()?;
-    let posted = posted.recv_timeout(LIMIT).with_context(|| vm.console())?;
-    Ok(fs::write(dir.join("plain.profile"), posted.body)?)
 }
 
 /// What boots over one way took, all in turn.

@@ -4,10 +4,12 @@
 mod boot;
 mod build;
 mod far;
+mod herd;
 mod mounted;
 mod network;
 mod report;
 mod scale;
+mod shop;
 mod sizes;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use tests::{out, root};
 #[derive(FromArgs)]
 #[argh(name = "scripts/bench", example = "{command_name}\n{command_name} --only boot --runs 3")]
 struct Args {
-    /// measure only: sizes, build, mounted, scale, network, boot, far (default: all; BENCHMARKS.md is written only then)
+    /// measure only: sizes, build, mounted, scale, network, boot, far, herd (default: all; BENCHMARKS.md is written only then)
     #[argh(option)]
     only: Option<String>,
     /// runs of each timing (default 5)
@@ -49,7 +51,7 @@ struct Bench {
 
 type Part = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("sizes", sizes::run),
     ("build", build::run),
     ("mounted", mounted::run),
@@ -57,6 +59,7 @@ const PARTS: [Part; 7] = [
     ("network", network::run),
     ("boot", boot::run),
     ("far", far::run),
+    ("herd", herd::run),
 ];
 
 fn main() -> ExitCode {
