@@ -7,6 +7,7 @@ mod far;
 mod herd;
 mod mounted;
 mod network;
+mod peers;
 mod report;
 mod scale;
 mod shop;
@@ -23,7 +24,7 @@ use tests::{out, root};
 #[derive(FromArgs)]
 #[argh(name = "scripts/bench", example = "{command_name}\n{command_name} --only boot --runs 3")]
 struct Args {
-    /// measure only: sizes, build, mounted, scale, network, boot, far, herd (default: all; BENCHMARKS.md is written only then)
+    /// measure only: sizes, build, mounted, peers, scale, network, boot, far, herd (default: all; BENCHMARKS.md is written only then)
     #[argh(option)]
     only: Option<String>,
     /// runs of each timing (default 5)
@@ -51,10 +52,11 @@ struct Bench {
 
 type Part = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("sizes", sizes::run),
     ("build", build::run),
     ("mounted", mounted::run),
+    ("peers", peers::run),
     ("scale", scale::run),
     ("network", network::run),
     ("boot", boot::run),

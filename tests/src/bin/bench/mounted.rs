@@ -53,7 +53,7 @@ impl Drop for Mount {
 }
 
 /// What makes `find` look at each inode.
-const ATTRIBUTES: [&str; 2] = ["-printf", "%s %m %n\\n"];
+pub(crate) const ATTRIBUTES: [&str; 2] = ["-printf", "%s %m %n\\n"];
 
 pub(crate) fn find(dir: &Path, what: &[&str]) -> anyhow::Result<Duration> {
     let start = Instant::now();

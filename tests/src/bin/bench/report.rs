@@ -8,7 +8,15 @@ use tests::root::run;
 /// Sections of rows, in the order measured.
 #[derive(Default)]
 pub(crate) struct Report {
-    sections: Vec<(String, Vec<Row>)>,
+    sections: Vec<Section>,
+}
+
+#[derive(Default)]
+struct Section {
+    title: String,
+    /// A table of its own: many systems side by side, the first row being their names.
+    beside: Vec<Vec<String>>,
+    rows: Vec<Row>,
 }
 
 struct Row {
@@ -22,7 +30,21 @@ struct Row {
 impl Report {
     /// Begins a section.
     pub(crate) fn section(&mut self, title: &str) {
-        self.sections.push((title.into(), Vec::new()));
+        self.sections.push(Section { title: title.into(), ..Section::default() });
+    }
+
+    /// Begins the table of many systems that stands in the section before its rows.
+    pub(crate) fn table(&mut self, what: &str, systems: &[&str]) {
+        self.row(what, systems.iter().map(|&name| name.to_owned()));
+    }
+
+    /// The next row of that: one value of each system.
+    pub(crate) fn row(&mut self, what: &str, values: impl Iterator<Item = String>) {
+        let row: Vec<String> = [what.to_owned()].into_iter().chain(values).collect();
+        eprintln!("  {}", row.join(" | "));
+        if let Some(section) = self.sections.last_mut() {
+            section.beside.push(row);
+        }
     }
 
     /// A figure with nothing promised of it.
@@ -57,8 +79,8 @@ impl Report {
 
     fn push(&mut self, what: &str, value: String, peer: &str, promise: &str, kept: Option<bool>) {
         eprintln!("  {what}: {value} {peer} {promise} {}", verdict(kept));
-        if let Some((_, rows)) = self.sections.last_mut() {
-            rows.push(Row {
+        if let Some(section) = self.sections.last_mut() {
+            section.rows.push(Row {
                 what: what.into(),
                 value,
                 peer: peer.into(),
@@ -80,8 +102,17 @@ impl Report {
              runs with the spread in brackets; a peer's runs take turns with ours.\n",
             machine()?
         )?;
-        for (title, rows) in &self.sections {
+        for Section { title, beside, rows } in &self.sections {
             writeln!(text, "## {title}\n")?;
+            for (number, row) in beside.iter().enumerate() {
+                writeln!(text, "| {} |", row.join(" | "))?;
+                if number == 0 {
+                    writeln!(text, "|{}", "---|".repeat(row.len()))?;
+                }
+            }
+            if !beside.is_empty() {
+                text.push('\n');
+            }
             writeln!(text, "| what | measured | peer | promise | kept |\n|---|---|---|---|---|")?;
             for Row { what, value, peer, promise, kept } in rows {
                 writeln!(text, "| {what} | {value} | {peer} | {promise} | {} |", verdict(*kept))?;
@@ -138,15 +169,14 @@ impl Times {
         self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    /// Median and spread.
+    /// Median and spread; nothing if there are none.
     pub(crate) fn text(&self) -> String {
-        let (least, most) = (self.0.first().copied(), self.0.last().copied());
-        format!(
-            "{:.2} s [{:.2} to {:.2}]",
-            self.median(),
-            least.unwrap_or(f64::NAN),
-            most.unwrap_or(f64::NAN)
-        )
+        match (self.0.first(), self.0.last()) {
+            (Some(least), Some(most)) => {
+                format!("{:.2} s [{least:.2} to {most:.2}]", self.median())
+            }
+            _ => String::new(),
+        }
     }
 
     /// The same of what takes milliseconds.
