@@ -76,6 +76,27 @@ pub fn stamp(seconds: i64) -> String {
     format!("{year:04}-{:02}-{day:02}T{}Z", month + 1, clock(seconds))
 }
 
+/// Seconds since 1970 of a time in the form of [`stamp`], and in no other.
+pub fn parse_stamp(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.split('-');
+    let year = number(date.next(), 4, 0..10_000)?;
+    let month = number(date.next(), 2, 1..13)?;
+    let day = number(date.next(), 2, 1..32)?;
+    let seconds = days(year, month - 1, day) * DAY + of_day(time)?;
+    // There is no 31 April, and no second 60 here.
+    (date.next().is_none() && stamp(seconds) == text).then_some(seconds)
+}
+
+/// Seconds since midnight of `08:49:37`.
+fn of_day(text: &str) -> Option<i64> {
+    let mut time = text.split(':');
+    let hour = number(time.next(), 2, 0..24)?;
+    let minute = number(time.next(), 2, 0..60)?;
+    let second = number(time.next(), 2, 0..61)?;
+    time.next().is_none().then_some(hour * 3600 + minute * 60 + second)
+}
+
 /// Seconds since 1970 of an HTTP date. The two obsolete forms are not read: a condition that
 /// carries them is as if it was not there, which is always safe.
 pub fn parse(text: &str) -> Option<i64> {
@@ -85,13 +106,10 @@ pub fn parse(text: &str) -> Option<i64> {
     let name = words.next()?;
     let month = MONTHS.iter().position(|m| *m == name)?;
     let year = number(words.next(), 4, 0..10_000)?;
-    let mut time = words.next()?.split(':');
-    let hour = number(time.next(), 2, 0..24)?;
-    let minute = number(time.next(), 2, 0..60)?;
-    let second = number(time.next(), 2, 0..61)?;
-    let ended = time.next().is_none() && words.next() == Some("GMT") && words.next().is_none();
+    let of_day = of_day(words.next()?)?;
+    let ended = words.next() == Some("GMT") && words.next().is_none();
     let days = days(year, i64::try_from(month).ok()?, day);
-    (ended && DAYS.contains(&weekday)).then_some(days * DAY + hour * 3600 + minute * 60 + second)
+    (ended && DAYS.contains(&weekday)).then_some(days * DAY + of_day)
 }
 
 fn number(word: Option<&str>, digits: usize, within: Range<i64>) -> Option<i64> {
@@ -138,15 +156,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn other_text_is_no_stamp() {
+        assert_eq!(parse_stamp("2026-11-24T17:39:02Z"), Some(1_795_541_942));
+        for text in [
+            "",
+            "2026-11-24",
+            "2026-11-24 17:39:02Z",
+            "2026-11-24T17:39:02",
+            "2026-11-24T17:39:02+00:00",
+            "2026-11-24T17:39:60Z",
+            "2026-11-24T17:39:02.0Z",
+            "2026-04-31T00:00:00Z",
+            "2026-1-24T17:39:02Z",
+            "2026-11-24-1T17:39:02Z",
+            "10000-11-24T17:39:02Z",
+        ] {
+            assert_eq!(parse_stamp(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn there_and_back(seconds in -10_000_000_000_i64..200_000_000_000) {
             prop_assert_eq!(parse(&http(seconds)), Some(seconds));
+            prop_assert_eq!(parse_stamp(&stamp(seconds)), Some(seconds));
         }
 
         #[test]
         fn garbage_never_panics(text: String) {
-            let _ = parse(&text);
+            let _ = (parse(&text), parse_stamp(&text));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The flist format, the stores its contents come from, and the file system they make.
 //!
-//! `id <- chunk <- store`, `id <- format`, `{id, format} <- image`, `{image, store} <- fs <- fuse`.
+//! `id <- chunk <- store`, `id <- format`, `{id, format} <- image`, `{image, store} <- fs <- fuse`,
+//! `{id, format} <- trust <- store`.
 #![forbid(unsafe_code)]
 
 pub mod chunk;
@@ -13,6 +14,7 @@ pub mod id;
 pub mod image;
 pub mod profile;
 pub mod store;
+pub mod trust;
 
 #[cfg(feature = "build")]
 pub mod build;

@@ -32,6 +32,8 @@ const KINDS: &[(&[u8], &str)] = &[
     (b"070701", "a cpio archive"),
     (b"SQLite format 3\0", "an SQLite database, perhaps an flist of Zero-OS"),
     (b"untrusted comment:", "a minisign key or signature"),
+    (b"zimg channel ", "a channel"),
+    (b"zimg profile ", "a profile"),
     (b"#!", "a script"),
     (b"QFI\xfb", "a qcow2 disk image"),
     (b"\x0d\xf0\x1d\xea", "a RAFS image"),

@@ -23,7 +23,6 @@ pub use header::{
     CHECKSUM_OFFSET, HEADER_LEN, Layout, MAGIC, MAX_SECTIONS, ROW_LEN, Section, Tag, VERSION,
 };
 pub use looks::Looks;
-#[cfg(feature = "build")]
 pub(crate) use looks::looks;
 pub use sections::{MAX_FILE_LEN, MAX_TOTAL_LEN};
 
