@@ -5,15 +5,18 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use argh::FromArgs;
 use flist::build::{Options, Progress, Report, Source, Stage, build};
 use flist::format::MAGIC;
+use flist::id::RootHash;
 use flist::profile::{MAX_PROFILE_LEN, Profile};
+use flist::trust::{Name, Version};
 
 use crate::exit::{self, Usage};
 use crate::open;
 use crate::progress::Bar;
+use crate::sign::{self, secret::Secret};
 use crate::signals::Stop;
 use crate::text;
 
@@ -32,7 +35,8 @@ const MOST_THREADS: usize = 512;
                {command_name} debian.tar.zst www/debian.flist --store www\n\
                {command_name} - debian.flist < debian.tar\n\
                {command_name} /srv/roots/debian new.flist --base old.flist\n\
-               {command_name} /srv/roots/debian new.flist --profile debian.profile"
+               {command_name} /srv/roots/debian new.flist --profile debian.profile\n\
+               {command_name} /srv/roots/debian debian.flist --sign fleet.key --version 12.5"
 )]
 pub(crate) struct Args {
     /// root file system: a directory, a tar (plain, .gz, .xz, .zst), or - for a tar on stdin
@@ -67,6 +71,18 @@ pub(crate) struct Args {
     /// KEY=VALUE to keep in the image's metadata; may be given several times
     #[argh(option)]
     label: Vec<String>,
+    /// secret key to sign the flist with, as `zimg sign` does
+    #[argh(option)]
+    sign: Option<PathBuf>,
+    /// name of the image that the signature states (default: the flist's, without .flist)
+    #[argh(option)]
+    name: Option<Name>,
+    /// version of the image that the signature states: numbers joined by dots (default: the time now)
+    #[argh(option)]
+    version: Option<Version>,
+    /// file that holds the key's password (default: ZIMG_PASSWORD, or the terminal is asked)
+    #[argh(option)]
+    password_file: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -79,6 +95,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let why = format!("build: --threads {threads}: choose 1 to {MOST_THREADS}");
         return Err(Usage(why).into());
     }
+    let signer = signer(args)?;
     let stop = Stop::on_signals()?;
     let options = Options {
         store: args.store.clone(),
@@ -98,7 +115,45 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let report = result?;
     tell(&report);
     print(&report, &args.out)
-        .with_context(|| format!("{} is built, but: {}", args.out.display(), exit::STDOUT))
+        .with_context(|| format!("{} is built, but: {}", args.out.display(), exit::STDOUT))?;
+    match signer {
+        Some((secret, name)) => sign(args, &report, &secret, name)
+            .with_context(|| format!("{} is built, but not signed", args.out.display())),
+        None => {
+            let old = sign::beside(&args.out);
+            if old.symlink_metadata().is_ok() {
+                eprintln!("zimg: warning: {} is of an older build: `zimg sign`", old.display());
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Who signs what is built, and as what. Asked before the build, which may take long.
+fn signer(args: &Args) -> anyhow::Result<Option<(Secret, Name)>> {
+    let Some(key) = &args.sign else {
+        for (given, option) in [
+            (args.name.is_some(), "--name"),
+            (args.version.is_some(), "--version"),
+            (args.password_file.is_some(), "--password-file"),
+        ] {
+            if given {
+                return Err(Usage(format!("build: {option} goes with --sign KEY")).into());
+            }
+        }
+        return Ok(None);
+    };
+    let name = args.name.clone().map_or_else(|| sign::name_of(&args.out), Ok)?;
+    Ok(Some((Secret::load(key, args.password_file.as_deref())?, name)))
+}
+
+/// Signs what was built, and nothing else that may have come in its place.
+fn sign(args: &Args, report: &Report, secret: &Secret, name: Name) -> anyhow::Result<()> {
+    let bytes = std::fs::read(&args.out).context("can't read it")?;
+    ensure!(RootHash::of(&bytes) == report.root_hash, "another file is in its place already");
+    let claims = sign::claims(name, args.version.clone())?;
+    sign::sign(&args.out, &bytes, secret, &claims.to_string(), false)?;
+    exit::answer(true, sign::tell(&args.out, secret, &claims))
 }
 
 /// An flist may be built anew in its place; any other file there is a slip of the command line, such

@@ -10,10 +10,12 @@ mod logger;
 mod ls;
 mod mount;
 mod open;
+mod output;
 mod path;
 mod progress;
 mod proxy;
 mod serve;
+mod sign;
 mod signals;
 mod text;
 mod unpack;
@@ -55,6 +57,8 @@ enum Command {
     Verify(verify::Args),
     Diff(diff::Args),
     Serve(serve::ServeArgs),
+    Keygen(sign::keygen::Args),
+    Sign(sign::Args),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Serve(args) => serve::run(args),
+        Command::Keygen(args) => sign::keygen::run(&args),
+        Command::Sign(args) => sign::run(&args),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     end(&error)

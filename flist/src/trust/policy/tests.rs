@@ -156,9 +156,9 @@ fn each_signer_states_the_name() {
 fn what_is_no_policy() {
     let ann = Signer::new();
     assert_eq!(Policy::new(Demands::default()), Err(PolicyError::Nothing));
-    let hash = Some(RootHash::of(b"x"));
-    let with_hash = || Demands { hash, ..Demands::default() };
-    assert_eq!(Policy::new(with_hash()), Ok(Policy::of_hash(hash.unwrap())));
+    let hash = RootHash::of(b"x");
+    let with_hash = || Demands { hash: Some(hash), ..Demands::default() };
+    assert_eq!(Policy::new(with_hash()), Ok(Policy::of_hash(hash)));
     for (demands, what) in [
         (Demands { name: Some("a".parse().unwrap()), ..with_hash() }, "a name"),
         (Demands { min_version: Some("1".parse().unwrap()), ..with_hash() }, "a version"),

@@ -1,0 +1,188 @@
+//! Keys and signatures of `zimg`, both ways against the packaged `minisign`.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where anything fails")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// A folder with `a.flist`.
+struct Shop(tempfile::TempDir);
+
+impl Shop {
+    fn new() -> Self {
+        let shop = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(shop.path("tree")).unwrap();
+        fs::write(shop.path("tree/motd"), "hello\n").unwrap();
+        shop.good(&["build", "tree", "a.flist"]);
+        shop
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, program: &str, args: &[&str], input: &str, password: Option<&str>) -> Output {
+        let mut command = Command::new(program);
+        command.current_dir(self.0.path()).args(args).env_remove("ZIMG_PASSWORD");
+        password.map(|password| command.env("ZIMG_PASSWORD", password));
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("scripts/setup installs minisign");
+        // One that reads nothing may have ended by now.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// What zimg prints, which ends well.
+    fn good(&self, args: &[&str]) -> String {
+        self.with_password(args, None)
+    }
+
+    fn with_password(&self, args: &[&str], password: Option<&str>) -> String {
+        let output = self.run(env!("CARGO_BIN_EXE_zimg"), args, "", password);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// zimg refuses with `status`, and says all of `words`.
+    fn refuses(&self, args: &[&str], status: i32, words: &[&str]) {
+        let output = self.run(env!("CARGO_BIN_EXE_zimg"), args, "", Some("wrong"));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{args:?}: no {word:?}: {said}"));
+    }
+
+    fn minisign(&self, args: &[&str], input: &str) -> Output {
+        self.run("minisign", args, input, None)
+    }
+
+    /// What minisign says of the signature of `file`, if it takes it for a good one.
+    fn minisign_takes(&self, key: &str, file: &str) -> Option<String> {
+        let output = self.minisign(&["-V", "-p", key, "-m", file], "");
+        output.status.success().then(|| text(&output.stdout))
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn minisign_takes_what_zimg_signs() {
+    let shop = Shop::new();
+    let told = shop.good(&["keygen", "ann", "--no-password"]);
+    let key = shop.read("ann.pub").lines().nth(1).unwrap().to_owned();
+    assert!(told.contains(&format!("zimg.key={key}")), "{told}");
+    let mode = fs::metadata(shop.path("ann.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let told = shop.good(&["sign", "a.flist", "ann.key", "--version", "1.2"]);
+    assert!(told.contains("as a version 1.2"), "{told}");
+    let said = shop.minisign_takes("ann.pub", "a.flist").expect("minisign takes it");
+    assert!(said.contains("Trusted comment: zimg name=a version=1.2 date=2"), "{said}");
+    let by_build = ["build", "tree", "b.flist", "--sign", "ann.key", "--name", "web"];
+    shop.good(&by_build);
+    let said = shop.minisign_takes("ann.pub", "b.flist").expect("minisign takes it");
+    assert!(said.contains("zimg name=web version=20"), "{said}");
+    // The control: not of another file, nor by another key.
+    fs::copy(shop.path("a.flist.minisig"), shop.path("b.flist.minisig")).unwrap();
+    fs::write(shop.path("tree/motd"), "hallo\n").unwrap();
+    shop.good(&["build", "tree", "b.flist"]);
+    assert_eq!(shop.minisign_takes("ann.pub", "b.flist"), None);
+    shop.good(&["keygen", "bob", "--no-password"]);
+    assert_eq!(shop.minisign_takes("bob.pub", "a.flist"), None);
+
+    // It looks at the first of several.
+    shop.good(&["sign", "a.flist", "bob.key", "--version", "1.2", "--add"]);
+    assert!(shop.minisign_takes("ann.pub", "a.flist").is_some());
+    assert_eq!(shop.read("a.flist.minisig").lines().count(), 8);
+    shop.good(&["sign", "a.flist", "bob.key"]);
+    assert!(shop.minisign_takes("bob.pub", "a.flist").is_some());
+    assert_eq!(shop.read("a.flist.minisig").lines().count(), 4);
+}
+
+#[test]
+fn minisign_signs_with_keys_of_zimg() {
+    let shop = Shop::new();
+    shop.good(&["keygen", "plain", "--no-password"]);
+    shop.with_password(&["keygen", "locked"], Some("secret"));
+    for (key, password) in [("plain", ""), ("locked", "secret\n")] {
+        let (secret, public) = (format!("{key}.key"), format!("{key}.pub"));
+        let signed = shop.minisign(&["-S", "-s", &secret, "-m", "a.flist"], password);
+        assert!(signed.status.success(), "{key}: {}", text(&signed.stderr));
+        assert!(shop.minisign_takes(&public, "a.flist").is_some());
+    }
+    let wrong = shop.minisign(&["-S", "-s", "locked.key", "-m", "a.flist"], "other\n");
+    assert!(!wrong.status.success(), "the key is not encrypted: this shows nothing");
+}
+
+/// That of minisign's own key takes a gigabyte of memory, as its author wanted.
+#[test]
+fn zimg_signs_with_keys_of_minisign() {
+    let shop = Shop::new();
+    for (key, made) in [
+        ("plain", shop.minisign(&["-G", "-W", "-p", "plain.pub", "-s", "plain.key"], "")),
+        (
+            "locked",
+            shop.minisign(&["-G", "-p", "locked.pub", "-s", "locked.key"], "secret\nsecret\n"),
+        ),
+    ] {
+        assert!(made.status.success(), "{key}: {}", text(&made.stderr));
+        let (secret, public) = (format!("{key}.key"), format!("{key}.pub"));
+        fs::write(shop.path("password"), "secret\n").unwrap();
+        shop.good(&["sign", "a.flist", &secret, "--password-file", "password"]);
+        assert!(shop.minisign_takes(&public, "a.flist").is_some());
+    }
+    shop.refuses(&["sign", "a.flist", "locked.key"], 1, &["locked.key", "Wrong password"]);
+    fs::remove_file(shop.path("a.flist.minisig")).unwrap();
+    shop.with_password(&["sign", "a.flist", "locked.key"], Some("secret"));
+    assert!(shop.minisign_takes("locked.pub", "a.flist").is_some());
+}
+
+#[test]
+fn slips_are_refused_and_leave_nothing_behind() {
+    let shop = Shop::new();
+    shop.good(&["keygen", "ann", "--no-password"]);
+    let (secret, public) = (shop.read("ann.key"), shop.read("ann.pub"));
+    shop.refuses(&["keygen", "ann"], 1, &["ann.key", "there already"]);
+    assert_eq!((shop.read("ann.key"), shop.read("ann.pub")), (secret.clone(), public));
+    shop.good(&["keygen", "ann", "--no-password", "--force"]);
+    assert_ne!(shop.read("ann.key"), secret);
+
+    fs::write(shop.path("page"), "<html>").unwrap();
+    fs::write(shop.path("empty"), "").unwrap();
+    for (args, status, words) in [
+        (&["sign", "a.flist", "ann.pub"][..], 1, &["ann.pub", "public key"][..]),
+        (&["sign", "a.flist", "page"], 1, &["page", "no secret key"]),
+        (&["sign", "a.flist", "none.key"], 1, &["none.key"]),
+        (&["sign", "page", "ann.key"], 1, &["page", "no flist", "HTML"]),
+        (&["sign", "a.flist", "ann.key", "--version", "one"], 2, &["12.5"]),
+        (&["sign", "a.flist", "ann.key", "--name", "a b"], 2, &["letters"]),
+        (&["keygen", "new", "--password-file", "empty"], 2, &["--no-password"]),
+        (&["build", "tree", "b.flist", "--sign", "ann.pub"], 1, &["ann.pub", "public key"]),
+        (&["build", "tree", "b.flist", "--version", "1"], 2, &["--sign"]),
+        (&["build", "tree", "b c.flist", "--sign", "ann.key"], 2, &["--name"]),
+    ] {
+        shop.refuses(args, status, words);
+    }
+    for name in ["a.flist.minisig", "b.flist", "new.key"] {
+        assert!(!shop.path(name).exists(), "{name} was left behind");
+    }
+    let names = fs::read_dir(shop.0.path()).unwrap().map(|e| e.unwrap().file_name());
+    assert!(!names.into_iter().any(|name| name.to_string_lossy().starts_with('.')));
+}
+
+#[test]
+fn a_signature_that_a_build_left_behind_is_told() {
+    let shop = Shop::new();
+    shop.good(&["keygen", "ann", "--no-password"]);
+    shop.good(&["sign", "a.flist", "ann.key"]);
+    let output = shop.run(env!("CARGO_BIN_EXE_zimg"), &["build", "tree", "a.flist"], "", None);
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("a.flist.minisig"), "{said}");
+}
