@@ -11,9 +11,10 @@ use flist::id::RootHash;
 use flist::image::Image;
 use flist::profile::Prefetch;
 use flist::store::{
-    self, Client, ClientOptions, ClockHelp, Expected, FetchOptions, Fetcher, LoadError,
-    LoadOptions, Location, Mirrors, Proxies, ProxyFault, Store, StoreError, Unreachable,
+    self, Client, ClientOptions, ClockHelp, FetchOptions, Fetcher, LoadError, LoadOptions,
+    Location, Mirrors, Proxies, ProxyFault, Store, StoreError, Unreachable,
 };
+use flist::trust::{Approval, Policy};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -48,17 +49,18 @@ pub(crate) fn load(
     deadline: Instant,
 ) -> Result<Verified, Failure> {
     let places = locations(&config.urls)?;
-    let expected = match config.verify {
-        Verify::Hash(hash) => Expected::Hash(hash),
-        Verify::Off => Expected::Unchecked,
+    let policy = match &config.verify {
+        Verify::Demanded(policy) => policy.clone(),
+        Verify::Off => Policy::anything(),
     };
     let options = LoadOptions { deadline: Some(deadline), ..LoadOptions::default() };
     let loaded =
-        store::load(client, &places, expected, &options).map_err(|e| failure(&e, &config.urls))?;
+        store::load(client, &places, &policy, &options).map_err(|e| failure(&e, &config.urls))?;
     kmsg::keep(&format!(
-        "flist {} from {}: {} bytes, fetched in {} ms, decoded in {} ms",
+        "flist {} from {}{}: {} bytes, fetched in {} ms, decoded in {} ms",
         loaded.root_hash,
         loaded.location,
+        vouched(&loaded.approval),
         loaded.len,
         loaded.fetching.as_millis(),
         loaded.decoding.as_millis()
@@ -73,6 +75,13 @@ pub(crate) fn load(
     }
     let stores = stores.iter().map(|location| store::open(client, location)).collect();
     Ok(Verified { root_hash: loaded.root_hash, image: Arc::new(loaded.image), stores })
+}
+
+/// Who vouches for the flist, for the log.
+fn vouched(approval: &Approval) -> String {
+    let signers = approval.signers.iter().map(|id| format!(", signed by {id}"));
+    let claims = approval.claims.as_ref().map(|c| format!(" as {} {}", c.name, c.version));
+    signers.chain(claims).collect()
 }
 
 /// Mounts `verified` on `dir`, and meanwhile sees that some store has its contents, by `deadline`.
@@ -207,6 +216,9 @@ fn failure(error: &LoadError, urls: &[String]) -> Failure {
             "correct zimg.hash= (`zimg inspect` prints a flist's root hash), or publish the right flist"
                 .to_owned(),
         ),
+        LoadError::Trust { place, error } => {
+            (format!("{place}: {error}"), error.advice().to_owned())
+        }
         LoadError::Format { .. } => {
             (chain(error), "check the URL; build the flist anew with `zimg build`".to_owned())
         }
@@ -218,7 +230,7 @@ fn failure(error: &LoadError, urls: &[String]) -> Failure {
     match error {
         LoadError::Store { error, tries } => answers(failure, error).fact("tries", tries),
         LoadError::WrongHash { want, got, .. } => failure.fact("wanted", want).fact("got", got),
-        LoadError::Format { .. } => failure,
+        LoadError::Trust { .. } | LoadError::Format { .. } => failure,
     }
 }
 

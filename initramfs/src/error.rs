@@ -37,6 +37,15 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The file for --key is none.
+    #[error(
+        "{} is no public key of minisign: name the NAME.pub that `zimg keygen` or `minisign -G` wrote",
+        path.display()
+    )]
+    NotKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// A path inside of the initramfs that cannot be.
     #[error("cannot place a file at '{path}' in the initramfs: the path {why}")]
     BadPath {

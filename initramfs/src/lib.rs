@@ -20,6 +20,7 @@ pub use elf::ElfError;
 pub use error::Error;
 pub use kernel::VM_MODULES;
 use kernel::{Chosen, Kernel};
+use minisign_verify::PublicKey;
 
 /// Directories that PID 1 mounts on or writes to.
 const DIRS: [&str; 7] = ["dev", "etc/zimg", "proc", "run", "sys", "sysroot", "tmp"];
@@ -45,6 +46,8 @@ pub struct Plan {
     pub vm_modules: bool,
     /// Files for /etc/zimg, in the order in which they are to be read.
     pub config: Vec<PathBuf>,
+    /// Public keys of minisign, NAME.pub: only what one of them signed is then booted.
+    pub keys: Vec<PathBuf>,
     /// Other files: where each is found, and its path in the initramfs.
     pub add: Vec<(PathBuf, String)>,
 }
@@ -73,6 +76,9 @@ pub fn assemble(plan: &Plan) -> Result<Initramfs, Error> {
     }
     for (number, file) in (FIRST_CONFIG..).zip(&plan.config) {
         archive.file(&config_path(number, file)?, 0o644, read(file)?)?;
+    }
+    for file in &plan.keys {
+        archive.file(&key_path(file)?, 0o644, public_key(file)?)?;
     }
     for (file, path) in &plan.add {
         archive.file(path, permissions(file)?, read(file)?)?;
@@ -174,6 +180,24 @@ fn config_path(number: usize, file: &Path) -> Result<String, Error> {
         why: "names no configuration file",
     })?;
     Ok(format!("etc/zimg/{number}-{stem}.conf"))
+}
+
+/// The bytes of a public key's file, which it has been seen to be: a secret key would be everybody's,
+/// and something else end each boot.
+fn public_key(path: &Path) -> Result<Vec<u8>, Error> {
+    let bytes = read(path)?;
+    let key = std::str::from_utf8(&bytes).ok().map(str::trim);
+    let line = key.and_then(|text| text.lines().next_back());
+    if line.is_some_and(|line| PublicKey::from_base64(line.trim()).is_ok()) {
+        return Ok(bytes);
+    }
+    Err(Error::NotKey { path: path.to_owned() })
+}
+
+fn key_path(file: &Path) -> Result<String, Error> {
+    let bad = || Error::BadPath { path: file.display().to_string(), why: "names no public key" };
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).ok_or_else(bad)?;
+    Ok(format!("etc/zimg/keys/{stem}.pub"))
 }
 
 /// The lines as one text, each with its newline.

@@ -18,6 +18,9 @@ use initramfs::Plan;
       --kernel-modules /lib/modules/6.12.0 --config node.conf",
     example = "For a kernel that has all it needs built in, trusting a private CA:
   initramfs --init out/init --output initramfs.img --modules none --add ca.pem=/etc/zimg/ca.pem",
+    example = "That boots only what was signed:
+  initramfs --init out/init --output initramfs.img --key fleet.pub \\
+      --kernel-modules /lib/modules/$(uname -r)",
     note = "The image ends at a multiple of 4 bytes, so an archive of local files can follow it:
   find etc | cpio -o -H newc | cat initramfs.img - > node.img",
     error_code(0, "The image is written."),
@@ -45,6 +48,11 @@ struct Options {
     /// a configuration file, which becomes /etc/zimg/10-NAME.conf; repeatable, then 11, 12, ...
     #[argh(option, arg_name = "FILE")]
     config: Vec<PathBuf>,
+
+    /// a public key, NAME.pub of `zimg keygen` or minisign: only images that it signed are booted then;
+    /// repeatable: any of them, or as many as zimg.signatures= in a --config says
+    #[argh(option, arg_name = "FILE")]
+    key: Vec<PathBuf>,
 
     /// a file to carry, and its path in the initramfs; repeatable
     #[argh(option, arg_name = "FILE=PATH", from_str_fn(parse_addition))]
@@ -97,6 +105,7 @@ fn run(options: Options) -> anyhow::Result<()> {
         modules,
         vm_modules,
         config: options.config,
+        keys: options.key,
         add: options.add,
     };
     let made = initramfs::assemble(&plan)?;

@@ -247,3 +247,31 @@ fn depmod_agrees_with_the_indexes_of_debians_kernel() {
         assert_eq!(ours, &theirs, "{name}");
     }
 }
+
+/// minisign's own key.
+const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+#[test]
+fn public_keys_and_nothing_else() {
+    let bench = Bench::new();
+    let file = format!("untrusted comment: minisign public key E7620F1842B4E81F\n{KEY}\n");
+    bench.put("fleet.pub", file.as_bytes());
+    bench.put("bare", KEY.as_bytes());
+    bench.make(&["--modules", "none", "--key", "fleet.pub", "--key", "bare"]);
+    let list = bench.cpio(&["-t"]);
+    let keys: Vec<&str> = list.lines().filter(|line| line.contains("keys/")).collect();
+    assert_eq!(keys, ["etc/zimg/keys/bare.pub", "etc/zimg/keys/fleet.pub"]);
+    assert_eq!(bench.cpio(&["-i", "--to-stdout", "etc/zimg/keys/fleet.pub"]), file);
+
+    fs::remove_file(bench.path("out.img")).unwrap();
+    let secret = format!("untrusted comment: secret\nRWRTY0Iy{}\n", "A".repeat(204));
+    for (name, text) in [("fleet.key", secret.as_str()), ("page.pub", "<html>"), ("empty.pub", "")]
+    {
+        bench.put(name, text.as_bytes());
+        let (status, said) = bench.refuse(&["--modules", "none", "--key", name]);
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains(name) && said.contains("no public key"), "{said}");
+    }
+    let (status, said) = bench.refuse(&["--modules", "none", "--key", "bare", "--key", "bare"]);
+    assert_eq!(status, Some(1), "{said}");
+}

@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use anyhow::Context;
 use argh::FromArgs;
 use flist::id::RootHash;
+use flist::trust::{Name, Version};
 
 use crate::exit;
 use crate::open::{self, Contents};
 use crate::path;
+use crate::trust::trust;
 
 /// Bytes read at a time.
 const STEP: u64 = 1 << 20;
@@ -34,13 +36,25 @@ pub(crate) struct Args {
     /// root hash the flist must have
     #[argh(option)]
     hash: Option<RootHash>,
+    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
+    #[argh(option)]
+    key: Vec<String>,
+    /// how many of these keys must have signed it (default 1)
+    #[argh(option)]
+    signatures: Option<usize>,
+    /// name of the image that the signature must state
+    #[argh(option)]
+    name: Option<Name>,
+    /// least version of the image that the signature must state
+    #[argh(option)]
+    min_version: Option<Version>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.paths.is_empty() {
         return Err(exit::Usage("cat: name at least one path in the image".into()).into());
     }
-    let opened = open::image(&args.flist, args.hash)?;
+    let opened = open::image(&args.flist, &trust!(args))?;
     let contents = Contents::new(&opened, &args.store)?;
     // All paths first: a wrong one should not show after half of the output.
     let inodes = args.paths.iter().map(|p| path::regular(&opened.image, p.as_bytes()));

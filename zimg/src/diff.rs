@@ -10,6 +10,7 @@ use flist::image::{Image, Ino, Inode, Kind, ROOT};
 use serde_json::json;
 
 use crate::open::{self, Contents};
+use crate::trust::Trust;
 use crate::{exit, ls, path, text};
 
 /// Bytes compared at a time.
@@ -54,8 +55,8 @@ enum Change {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let old = open::image(&args.old, args.hash_old)?;
-    let new = open::image(&args.new, args.hash_new)?;
+    let old = open::image(&args.old, &Trust { hash: args.hash_old, ..Trust::default() })?;
+    let new = open::image(&args.new, &Trust { hash: args.hash_new, ..Trust::default() })?;
     let mut walk = Walk {
         old: &old.image,
         new: &new.image,

@@ -5,8 +5,10 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use argh::FromArgs;
 use flist::id::RootHash;
 use flist::image::{Image, Ino, Inode, Kind};
+use flist::trust::{Name, Version};
 use serde_json::{Value, json};
 
+use crate::trust::trust;
 use crate::{exit, open, path, text};
 
 /// List what an flist holds, with all below it.
@@ -30,10 +32,22 @@ pub(crate) struct Args {
     /// root hash the flist must have
     #[argh(option)]
     hash: Option<RootHash>,
+    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
+    #[argh(option)]
+    key: Vec<String>,
+    /// how many of these keys must have signed it (default 1)
+    #[argh(option)]
+    signatures: Option<usize>,
+    /// name of the image that the signature must state
+    #[argh(option)]
+    name: Option<Name>,
+    /// least version of the image that the signature must state
+    #[argh(option)]
+    min_version: Option<Version>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let image = open::image(&args.flist, args.hash)?.image;
+    let image = open::image(&args.flist, &trust!(args))?.image;
     let start = path::resolve(&image, args.path.as_bytes())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let base = args.path.trim_matches('/').as_bytes().to_vec();

@@ -18,6 +18,7 @@ mod serve;
 mod sign;
 mod signals;
 mod text;
+mod trust;
 mod unpack;
 mod verify;
 

@@ -12,12 +12,14 @@ use flist::fuse::{self, MountOptions, Mounted, PROFILED_READAHEAD_KIB, READAHEAD
 use flist::id::RootHash;
 use flist::profile::{Prefetch, Recorder};
 use flist::store::{Fetcher, Prefetched};
+use flist::trust::{Name, Version};
 use nix::sys::signal::Signal;
 
 use crate::exit::{self, Silent, Usage};
 use crate::open::{self, Opened};
 use crate::signals::StopSignals;
 use crate::text;
+use crate::trust::trust;
 
 /// What a mount in the background says to the process that started it.
 const READY: &str = "mounted";
@@ -29,12 +31,13 @@ const BACKGROUND: &str = "ZIMG_MOUNT_BACKGROUND";
 #[argh(
     subcommand,
     name = "mount",
-    note = "A URL needs --hash, or --insecure. Once mounted, reads wait while the server is away.\n\
+    note = "A URL needs --key or --hash, or --insecure. Once mounted, reads wait while the server is away.\n\
             Unmount with `umount DIR` or `fusermount3 -u DIR`, or by SIGTERM or ctrl-c (twice, to\n\
             end it though files are in use).\n\
             As root the image's permissions hold for all users; --suid and --dev as in mount(8).",
     example = "{command_name} debian.flist /mnt\n\
                {command_name} http://10.0.0.1:8080/debian.flist /mnt --hash 1f0c… --foreground\n\
+               {command_name} http://10.0.0.1:8080/web.flist /mnt --key fleet.pub --name web\n\
                {command_name} debian.flist /mnt --profile-out debian.profile"
 )]
 pub(crate) struct Args {
@@ -50,7 +53,19 @@ pub(crate) struct Args {
     /// root hash the flist must have
     #[argh(option)]
     hash: Option<RootHash>,
-    /// accept an flist from a URL without a hash to check it by
+    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
+    #[argh(option)]
+    key: Vec<String>,
+    /// how many of these keys must have signed it (default 1)
+    #[argh(option)]
+    signatures: Option<usize>,
+    /// name of the image that the signature must state
+    #[argh(option)]
+    name: Option<Name>,
+    /// least version of the image that the signature must state
+    #[argh(option)]
+    min_version: Option<Version>,
+    /// accept an flist from a URL without a key or hash to check it by
     #[argh(switch)]
     insecure: bool,
     /// stay, log to standard error, and tell at the end what was fetched
@@ -87,7 +102,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         rustix::process::setsid().context("setsid")?;
     }
     small_pages();
-    let opened = open::trusted(&args.flist, args.hash, args.insecure)?;
+    let opened = open::trusted(&args.flist, &trust!(args), args.insecure)?;
     let profile_out = args.profile_out.as_deref().map(std::path::absolute).transpose()?;
     let fetcher = open::patient_fetcher(&opened, &args.store, u64::from(args.cache) << 20)?;
     prefetch(args, &opened, &fetcher)?;

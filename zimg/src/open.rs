@@ -11,11 +11,13 @@ use flist::id::RootHash;
 use flist::image::{Image, Ino};
 use flist::profile::{MAX_PROFILE_LEN, Profile};
 use flist::store::{
-    Client, ClientOptions, Expected, FetchOptions, Fetcher, LoadOptions, Location, Mirrors,
-    Patience, Store, load, load_file, open as open_store,
+    Client, ClientOptions, FetchOptions, Fetcher, LoadOptions, Location, Mirrors, Patience, Store,
+    load, load_file, open as open_store,
 };
+use flist::trust::{Approval, Policy};
 
 use crate::exit::Usage;
+use crate::trust::Trust;
 
 /// Rounds over all mirrors before a command that is not a mount gives up: some seconds.
 const ROUNDS: u32 = 4;
@@ -28,48 +30,51 @@ pub(crate) struct Opened {
     pub(crate) flist_len: u64,
     /// The flist's header and section table.
     pub(crate) layout: Layout,
+    /// Who vouches for it, where somebody has to.
+    pub(crate) approval: Approval,
     location: Location,
     client: Client,
 }
 
-/// Opens an flist; where `hash` is given it must have that root hash.
-pub(crate) fn image(name: &str, hash: Option<RootHash>) -> anyhow::Result<Opened> {
+/// Opens an flist, which has to be what `trust` says.
+pub(crate) fn image(name: &str, trust: &Trust<'_>) -> anyhow::Result<Opened> {
+    open(name, &trust.policy()?)
+}
+
+/// Opens an flist whose contents will be used: from a URL only if something is demanded of it, or
+/// where the user says that nothing is.
+pub(crate) fn trusted(name: &str, trust: &Trust<'_>, insecure: bool) -> anyhow::Result<Opened> {
+    let remote = matches!(location(name)?, Location::Url(_));
+    let policy = trust.policy()?;
+    if remote && policy == Policy::anything() && !insecure {
+        let why = format!(
+            "{name}: a URL needs --key PUBLIC_KEY, if it is signed, or --hash ROOT_HASH, as `zimg \
+             build` printed it (or --insecure, to take whatever is there)"
+        );
+        return Err(Usage(why).into());
+    }
+    open(name, &policy)
+}
+
+fn open(name: &str, policy: &Policy) -> anyhow::Result<Opened> {
     let location = location(name)?;
     let proxies = crate::proxy::from_environment()?;
     let client = Client::new(ClientOptions { proxies, ..ClientOptions::default() })?;
-    let expected = hash.map_or(Expected::Unchecked, Expected::Hash);
-    let loaded = load(&client, std::slice::from_ref(&location), expected, &LoadOptions::default())?;
+    let loaded = load(&client, std::slice::from_ref(&location), policy, &LoadOptions::default())?;
     Ok(Opened {
         image: Arc::new(loaded.image),
         root_hash: loaded.root_hash,
         flist_len: loaded.len,
         layout: loaded.layout,
+        approval: loaded.approval,
         location,
         client,
     })
 }
 
-/// Opens an flist whose contents will be used: from a URL only with a hash, or where the user
-/// says that none is wanted.
-pub(crate) fn trusted(
-    name: &str,
-    hash: Option<RootHash>,
-    insecure: bool,
-) -> anyhow::Result<Opened> {
-    let remote = matches!(location(name)?, Location::Url(_));
-    if remote && hash.is_none() && !insecure {
-        let why = format!(
-            "{name}: a URL needs --hash ROOT_HASH, as `zimg build` printed it (or --insecure, to \
-             take whatever is there)"
-        );
-        return Err(Usage(why).into());
-    }
-    image(name, hash)
-}
-
 /// The image of a base to build upon.
 pub(crate) fn base(name: &str) -> anyhow::Result<Image> {
-    let opened = image(name, None).with_context(|| format!("--base {name}"))?;
+    let opened = open(name, &Policy::anything()).with_context(|| format!("--base {name}"))?;
     Ok(Arc::unwrap_or_clone(opened.image))
 }
 

@@ -9,10 +9,12 @@ use flist::chunk::{Chunk, Decompressor};
 use flist::id::RootHash;
 use flist::image::{Image, Kind, Pack};
 use flist::store::{Store, StoreError};
+use flist::trust::{Name, Version};
 use rayon::prelude::*;
 
 use crate::exit::{self, Usage};
 use crate::progress::Bar;
+use crate::trust::{trust, vouched};
 use crate::{open, path, text};
 
 /// Most stored bytes asked for at once.
@@ -27,7 +29,8 @@ const NAMED: usize = 20;
     name = "verify",
     note = "Exit status 0 when all is good, 1 when something is bad, 3 when a store can't be reached.",
     example = "{command_name} debian.flist --all-chunks\n\
-               {command_name} http://10.0.0.1:8080/debian.flist --hash 1f0c… --all-chunks"
+               {command_name} http://10.0.0.1:8080/debian.flist --hash 1f0c… --all-chunks\n\
+               {command_name} debian.flist --key ann.pub --key bob.pub --signatures 2"
 )]
 pub(crate) struct Args {
     /// flist: a file or an http(s) URL
@@ -42,16 +45,30 @@ pub(crate) struct Args {
     /// root hash the flist must have
     #[argh(option)]
     hash: Option<RootHash>,
+    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
+    #[argh(option)]
+    key: Vec<String>,
+    /// how many of these keys must have signed it (default 1)
+    #[argh(option)]
+    signatures: Option<usize>,
+    /// name of the image that the signature must state
+    #[argh(option)]
+    name: Option<Name>,
+    /// least version of the image that the signature must state
+    #[argh(option)]
+    min_version: Option<Version>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !args.all_chunks && !args.store.is_empty() {
         return Err(Usage("verify: --store goes with --all-chunks, which reads it".into()).into());
     }
-    let opened = open::image(&args.flist, args.hash)?;
+    let opened = open::image(&args.flist, &trust!(args))?;
     let sure = if args.hash.is_some() { ", as demanded" } else { "" };
     let mut out = io::stdout();
-    let mut written = writeln!(out, "{}: good; root hash {}{sure}", args.flist, opened.root_hash);
+    let vouched = vouched(&opened.approval);
+    let mut written =
+        writeln!(out, "{}: good; root hash {}{sure}{vouched}", args.flist, opened.root_hash);
     let mut good = true;
     if args.all_chunks {
         for store in open::stores(&opened, &args.store)? {

@@ -145,6 +145,77 @@ fn zimg_signs_with_keys_of_minisign() {
 }
 
 #[test]
+fn only_what_is_demanded_is_used() {
+    let shop = Shop::new();
+    for key in ["ann", "bob", "eve"] {
+        shop.good(&["keygen", key, "--no-password"]);
+    }
+    shop.good(&["sign", "a.flist", "ann.key", "--name", "web", "--version", "1.10"]);
+    let base64 = shop.read("ann.pub").lines().nth(1).unwrap().to_owned();
+    let verify = |more: &[&str]| shop.good(&[&["verify", "a.flist"][..], more].concat());
+    for more in [
+        &["--key", "ann.pub"][..],
+        &["--key", &base64, "--name", "web"],
+        &["--key", "eve.pub", "--key", "ann.pub", "--min-version", "1.9", "--all-chunks"],
+    ] {
+        let said = verify(more);
+        assert!(said.contains("signed by key") && said.contains("as web version 1.10"), "{said}");
+    }
+    // Each command by the same policy.
+    for command in [
+        &["verify", "a.flist"][..],
+        &["ls", "a.flist"],
+        &["cat", "a.flist", "/motd"],
+        &["inspect", "a.flist"],
+        &["unpack", "a.flist", "out"],
+        &["mount", "a.flist", "tree", "--foreground"],
+    ] {
+        for (more, words) in [
+            (&["--key", "eve.pub"][..], &["a.flist: it is signed by key", "trusted is key"][..]),
+            (&["--key", "ann.pub", "--name", "db"], &["as the image web, not db"]),
+            (&["--key", "ann.pub", "--min-version", "1.11"], &["1.10, older than 1.11"]),
+            (
+                &["--key", "ann.pub", "--key", "bob.pub", "--signatures", "2"],
+                &["1 of the 2", "--add"],
+            ),
+        ] {
+            shop.refuses(&[command, more].concat(), 1, words);
+        }
+        shop.refuses(&[command, &["--name", "web"]].concat(), 2, &["--key"]);
+        shop.refuses(&[command, &["--signatures", "1"]].concat(), 2, &["--key"]);
+        shop.refuses(&[command, &["--key", "none.pub"]].concat(), 1, &["none.pub"]);
+        shop.refuses(&[command, &["--key", "ann.key"]].concat(), 1, &["ann.key", "secret key"]);
+    }
+    assert!(!shop.path("out").exists());
+    shop.good(&["unpack", "a.flist", "out", "--key", "ann.pub"]);
+    assert_eq!(shop.good(&["cat", "a.flist", "/motd", "--key", "ann.pub"]), "hello\n");
+
+    shop.good(&["sign", "a.flist", "bob.key", "--name", "web", "--version", "1.10", "--add"]);
+    verify(&["--key", "ann.pub", "--key", "bob.pub", "--signatures", "2"]);
+    fs::remove_file(shop.path("a.flist.minisig")).unwrap();
+    let words = ["a.flist.minisig is not there", "zimg sign"];
+    shop.refuses(&["verify", "a.flist", "--key", "ann.pub"], 1, &words);
+}
+
+#[test]
+fn what_minisign_signed_is_as_good() {
+    let shop = Shop::new();
+    shop.minisign(&["-G", "-W", "-p", "ann.pub", "-s", "ann.key"], "");
+    let comment = "zimg name=web version=1.10";
+    for more in [&[][..], &["-l"], &["-t", comment]] {
+        let signed =
+            shop.minisign(&[&["-S", "-s", "ann.key", "-m", "a.flist"][..], more].concat(), "");
+        assert!(signed.status.success(), "{}", text(&signed.stderr));
+        shop.good(&["verify", "a.flist", "--key", "ann.pub"]);
+        let named = ["verify", "a.flist", "--key", "ann.pub", "--name", "web"];
+        match more.contains(&comment) {
+            true => drop(shop.good(&named)),
+            false => shop.refuses(&named, 1, &["states no name and version", "zimg sign"]),
+        }
+    }
+}
+
+#[test]
 fn slips_are_refused_and_leave_nothing_behind() {
     let shop = Shop::new();
     shop.good(&["keygen", "ann", "--no-password"]);

@@ -1,5 +1,7 @@
-//! Gets an flist and makes an image of it: bounded in size and time, its root hash checked
-//! before anything in it is read.
+//! Gets an flist and makes an image of it: bounded in size and time, its root hash and signatures
+//! checked before anything in it is read.
+
+mod one;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,22 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Client, Fault, Location, StoreError, Unreachable};
-use crate::format::{self, FormatError, Layout};
+use crate::format::{FormatError, Layout};
 use crate::id::RootHash;
 use crate::image::Image;
+use crate::trust::{Approval, Policy, TrustError};
+use one::Attempt;
 
 /// Longest flist taken, in bytes: far above that of an image with as many files as are allowed
 /// to be usual, and little enough for a node's memory.
 pub const MAX_FLIST_LEN: u64 = 256 << 20;
-
-/// What an flist is to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
-    /// The one of this root hash.
-    Hash(RootHash),
-    /// Any. Whoever says so has told the user that nothing is verified.
-    Unchecked,
-}
 
 /// How long to try.
 #[derive(Debug, Clone)]
@@ -64,6 +59,8 @@ pub struct Loaded {
     pub len: u64,
     /// Its header and section table.
     pub layout: Layout,
+    /// Who vouches for it.
+    pub approval: Approval,
     /// Which of the locations had it.
     pub location: Location,
     /// Rounds over all locations, this one included.
@@ -99,6 +96,14 @@ pub enum LoadError {
         /// Its hash.
         got: RootHash,
     },
+    /// Nobody who is trusted vouches for it.
+    #[error("{place}: {error} ({})", .error.advice())]
+    Trust {
+        /// Where it was got.
+        place: String,
+        /// What is missing.
+        error: TrustError,
+    },
     /// It can't be read as an flist.
     #[error("{place}: {error}")]
     Format {
@@ -113,14 +118,14 @@ fn told(tries: u32) -> String {
     if tries > 1 { format!("; tried {tries} times") } else { String::new() }
 }
 
-/// Gets the flist from the first of `locations`, which are mirrors, that has the one expected.
+/// Gets the flist from the first of `locations`, which are mirrors, that has one as `policy` demands.
 ///
 /// # Errors
 /// [`LoadError`] of the first location, when none has it. The others' are logged.
 pub fn load(
     client: &Client,
     locations: &[Location],
-    expected: Expected,
+    policy: &Policy,
     options: &LoadOptions,
 ) -> Result<Loaded, LoadError> {
     let start = Instant::now();
@@ -136,10 +141,11 @@ pub fn load(
             // Another may have it sooner; if none has, the next round is patient.
             let hasty = (tries == 1 && locations.len() > 1).then(|| client.hasty());
             let client = hasty.as_ref().unwrap_or(client);
-            match once(client, location, expected, options, tries, start) {
+            let attempt = Attempt { client, policy, options, tries, start };
+            match attempt.load(location) {
                 Ok(loaded) => return Ok(loaded),
                 Err(error) => {
-                    may_pass |= passes(&error, options);
+                    may_pass |= passes(&error, tries, options);
                     if locations.len() > 1 {
                         log::warn!("{error}");
                     }
@@ -166,9 +172,9 @@ pub fn load(
 }
 
 /// Whether trying again may help. A name that does not exist may be one of a name server that
-/// has only just come up, a certificate out of its time that of a clock about to be set; not for
-/// ever, though.
-fn passes(error: &LoadError, options: &LoadOptions) -> bool {
+/// has only just come up, a certificate out of its time that of a clock about to be set, an flist and
+/// its signature of two builds may be about to be published; not for ever, though.
+fn passes(error: &LoadError, tries: u32, options: &LoadOptions) -> bool {
     match error {
         LoadError::Store {
             error:
@@ -177,36 +183,12 @@ fn passes(error: &LoadError, options: &LoadOptions) -> bool {
                         Unreachable::Name { definite: true, .. } | Unreachable::Tls { clock: true, .. },
                     ..
                 },
-            tries,
-        } => *tries < options.tries,
+            ..
+        }
+        | LoadError::Trust { error: TrustError::Forged { .. }, .. } => tries < options.tries,
         LoadError::Store { error, .. } => error.may_pass(),
-        LoadError::WrongHash { .. } | LoadError::Format { .. } => false,
+        LoadError::Trust { .. } | LoadError::WrongHash { .. } | LoadError::Format { .. } => false,
     }
-}
-
-fn once(
-    client: &Client,
-    location: &Location,
-    expected: Expected,
-    options: &LoadOptions,
-    tries: u32,
-    start: Instant,
-) -> Result<Loaded, LoadError> {
-    let (bytes, root_hash) =
-        fetch(client, location, options).map_err(|error| LoadError::Store { error, tries })?;
-    let fetched = Instant::now();
-    let place = location.to_string();
-    let (image, layout) = open(&bytes, root_hash, expected, &place)?;
-    Ok(Loaded {
-        image,
-        root_hash,
-        len: bytes.len() as u64,
-        layout,
-        location: location.clone(),
-        tries,
-        fetching: fetched.saturating_duration_since(start),
-        decoding: fetched.elapsed(),
-    })
 }
 
 /// The bytes of an flist, of which nothing is known yet but their hash.
@@ -243,8 +225,18 @@ pub fn load_file(
     location: &Location,
     max_len: u64,
 ) -> Result<Vec<u8>, StoreError> {
+    load_file_by(client, location, max_len, None)
+}
+
+/// The same, given up at the deadline, if there is one.
+fn load_file_by(
+    client: &Client,
+    location: &Location,
+    max_len: u64,
+    deadline: Option<Instant>,
+) -> Result<Vec<u8>, StoreError> {
     match location {
-        Location::Url(url) => client.get_whole(url, max_len, None, &mut |_block| {}),
+        Location::Url(url) => client.get_whole(url, max_len, deadline, &mut |_block| {}),
         Location::Path(path) => read_file(path, max_len),
     }
 }
@@ -263,31 +255,6 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
         }
         Err(e) => Err(StoreError::Io { place: place(), source: Arc::new(e) }),
     }
-}
-
-/// Checks the bytes of an flist got from `place`, whose hash is `got`, and then decodes them.
-///
-/// # Errors
-/// [`LoadError::WrongHash`] and [`LoadError::Format`].
-fn open(
-    bytes: &[u8],
-    got: RootHash,
-    expected: Expected,
-    place: &str,
-) -> Result<(Image, Layout), LoadError> {
-    let format = |error| LoadError::Format { place: place.into(), error };
-    if let Expected::Hash(want) = expected
-        && want != got
-    {
-        // A web page is no flist with a wrong hash, nor is half an flist. The section table is the
-        // farthest that this looks into bytes nobody vouches for.
-        use FormatError::{NotAnFlist, Truncated};
-        if let Err(error @ (NotAnFlist(_) | Truncated { .. })) = Layout::read(bytes) {
-            return Err(format(error));
-        }
-        return Err(LoadError::WrongHash { place: place.into(), want, got });
-    }
-    format::decode_whole(bytes).map_err(format)
 }
 
 #[cfg(test)]

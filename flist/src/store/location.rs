@@ -86,6 +86,22 @@ impl Location {
         }
     }
 
+    /// The file beside it whose name has `suffix` more. A URL's query stays.
+    pub fn beside(&self, suffix: &str) -> Self {
+        match self {
+            Self::Url(url) => {
+                let path = without_query(url);
+                let query = url.get(path.len()..).unwrap_or_default();
+                Self::Url(format!("{path}{suffix}{query}"))
+            }
+            Self::Path(path) => {
+                let mut name = path.as_os_str().to_owned();
+                name.push(suffix);
+                Self::Path(name.into())
+            }
+        }
+    }
+
     /// What lies beneath this folder under `name`.
     pub fn join(&self, name: &str) -> Self {
         match self {
@@ -159,6 +175,17 @@ mod tests {
             ("x.flist", "."),
         ] {
             assert_eq!(parse(flist).folder().to_string(), folder, "{flist}");
+        }
+    }
+
+    #[test]
+    fn what_lies_beside() {
+        for (file, beside) in [
+            ("http://a/x.flist", "http://a/x.flist.sig"),
+            ("http://a/x.flist?token=a/b#c", "http://a/x.flist.sig?token=a/b#c"),
+            ("/img/x?.flist", "/img/x?.flist.sig"),
+        ] {
+            assert_eq!(parse(file).beside(".sig").to_string(), beside);
         }
     }
 

@@ -12,7 +12,7 @@ mod signature;
 mod version;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use claims::Claims;
 pub use error::TrustError;

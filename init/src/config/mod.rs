@@ -9,6 +9,7 @@ mod near;
 mod overlay;
 mod servers;
 mod sources;
+mod trust;
 mod variables;
 mod watchdog;
 
@@ -18,11 +19,12 @@ pub(crate) use servers::{Ca, Servers};
 pub(crate) use sources::Sources;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use sources::conf_words;
+pub(crate) use trust::Verify;
 pub(crate) use variables::Node;
 pub(crate) use watchdog::{Watchdog, watchdog};
 
-use crate::cmdline::Word;
 use flist::id::RootHash;
+use flist::trust::{BadKey, KeyId, Name, PolicyError};
 use std::time::Duration;
 
 /// How long everything before the mount may take, unless `zimg.timeout=` says otherwise.
@@ -64,15 +66,6 @@ pub(crate) struct Config {
     pub(crate) init: Option<String>,
 }
 
-/// What must hold before an flist is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verify {
-    /// Its root hash is this one.
-    Hash(RootHash),
-    /// Nothing: an experiment.
-    Off,
-}
-
 /// What a failed boot does once the screen is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnFail {
@@ -105,7 +98,7 @@ pub(crate) enum ConfigError {
     NoValue { key: &'static str, name: String, why: &'static str },
     #[error("zimg.proxy=: {0}")]
     Proxy(String),
-    #[error("nothing vouches for the image: zimg.hash= is missing")]
+    #[error("nothing vouches for the image: zimg.hash= is missing, and so is a public key")]
     NoAnchor,
     #[error("zimg.hash={value}: {why}")]
     Hash { value: String, why: flist::id::BadId },
@@ -117,8 +110,16 @@ pub(crate) enum ConfigError {
     VerifyOffRefused(String),
     #[error("{key} is not a key of zimg, but close to {meant}=")]
     NearMiss { key: String, meant: &'static str },
-    #[error("a public key is given ({0}), and this version cannot check signatures")]
-    Key(String),
+    #[error("{place}: {why}")]
+    BadKey { place: String, why: BadKey },
+    #[error("{0} is no file of a public key, NAME.pub")]
+    StrayKey(String),
+    #[error("zimg.key= gives the key {0}, which is none of those that the initramfs trusts")]
+    KeyNotHeld(KeyId),
+    #[error("two different names are asked for: {0} and {1}")]
+    TwoNames(Name, Name),
+    #[error("{0}")]
+    Policy(PolicyError),
     #[error("{key}={value} is not understood: expected {expected}")]
     Value { key: &'static str, value: String, expected: &'static str },
 }
@@ -135,7 +136,7 @@ impl ConfigError {
             }
             Self::Url { .. } => "write it as http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH",
             Self::NoAnchor => {
-                "add zimg.hash= with the root hash that `zimg inspect` prints (signatures, zimg.key=, are not checked by this version); only for an experiment, zimg.verify=off"
+                "add zimg.key= with the public key that signs your images, or zimg.hash= with the root hash that `zimg inspect` prints; only for an experiment, zimg.verify=off"
             }
             Self::Hash { .. } => "copy the root hash whole, as `zimg inspect` prints it",
             Self::TwoHashes(..) => {
@@ -148,7 +149,20 @@ impl ConfigError {
             Self::NearMiss { .. } => {
                 "correct the spelling: a misspelt verification key must not pass for none"
             }
-            Self::Key(_) => "take the key away and pin the image with zimg.hash= instead",
+            Self::BadKey { .. } => {
+                "copy the second line of NAME.pub whole, as `zimg keygen` wrote it"
+            }
+            Self::StrayKey(_) => "name public keys NAME.pub, and lay nothing else beside them",
+            Self::KeyNotHeld(_) => {
+                "have the initramfs trust it (`initramfs --key FILE`), or take zimg.key= away: the command line adds no trust to keys of the initramfs"
+            }
+            Self::TwoNames(..) => {
+                "give one zimg.name=; one in /etc/zimg/*.conf of the initramfs can't be replaced from the command line"
+            }
+            Self::Policy(PolicyError::Keyless(_)) => {
+                "add zimg.key= with the public key that signs your images, or take the demand away"
+            }
+            Self::Policy(_) => "correct zimg.signatures=, or give more keys",
             Self::Value { .. } => "correct the value on the kernel command line",
         }
     }
@@ -178,7 +192,7 @@ pub(crate) fn config(sources: &Sources) -> Result<(Config, Vec<String>), ConfigE
     let timeout = timeout(sources)?;
     let config = Config {
         urls,
-        verify: verify(sources)?,
+        verify: trust::verify(sources)?,
         stores: self::urls(sources, "zimg.store")?,
         overlay: overlay::overlay(sources)?,
         timeout: timeout.unwrap_or(TIMEOUT),
@@ -226,50 +240,6 @@ fn urls(sources: &Sources, key: &'static str) -> Result<Vec<String>, ConfigError
         }
     };
     sources.all(key).into_iter().map(check).collect()
-}
-
-fn verify(sources: &Sources) -> Result<Verify, ConfigError> {
-    if let Some(key) = sources.keys.first() {
-        return Err(ConfigError::Key(format!("{key} in the initramfs")));
-    }
-    if sources.has("zimg.key") {
-        return Err(ConfigError::Key("zimg.key=".to_owned()));
-    }
-    let pinned = hash(&sources.files)?;
-    let asked = hash(&sources.line)?;
-    let off = [&sources.line, &sources.files].iter().any(|words| has(words, "zimg.verify"));
-    if let Some(other) = sources.each("zimg.verify").find(|value| *value != "off") {
-        return Err(ConfigError::VerifyValue(other.to_owned()));
-    }
-    match (pinned, asked) {
-        (Some(pinned), Some(asked)) if pinned != asked => {
-            Err(ConfigError::TwoHashes(pinned, asked))
-        }
-        (Some(_), _) if off => {
-            Err(ConfigError::VerifyOffRefused("a zimg.hash= in /etc/zimg".to_owned()))
-        }
-        (_, _) if off => Ok(Verify::Off),
-        (Some(hash), _) | (None, Some(hash)) => Ok(Verify::Hash(hash)),
-        (None, None) => Err(ConfigError::NoAnchor),
-    }
-}
-
-/// The one root hash among `words`.
-fn hash(words: &[Word]) -> Result<Option<RootHash>, ConfigError> {
-    let mut found = None;
-    for word in words.iter().filter(|word| word.key == "zimg.hash") {
-        let value = word.value.clone().unwrap_or_default();
-        let hash: RootHash = value.parse().map_err(|why| ConfigError::Hash { value, why })?;
-        match found {
-            Some(other) if other != hash => return Err(ConfigError::TwoHashes(other, hash)),
-            _ => found = Some(hash),
-        }
-    }
-    Ok(found)
-}
-
-fn has(words: &[Word], key: &str) -> bool {
-    words.iter().any(|word| word.key == key)
 }
 
 /// How long to try, where that is said.

@@ -4,11 +4,14 @@
 use super::{ConfigError, Sources};
 
 /// Every key this program knows.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 25] = [
     "zimg.url",
     "zimg.hash",
     "zimg.key",
     "zimg.verify",
+    "zimg.name",
+    "zimg.min-version",
+    "zimg.signatures",
     "zimg.store",
     "zimg.overlay",
     "zimg.overlay.create",
@@ -37,14 +40,22 @@ const UNSUPPORTED: [(&str, &str); 3] = [
 ];
 
 /// Those no misspelling may stand for, and how many slips of the finger are still close.
-const VERIFICATION: [(&str, usize); 3] = [("zimg.hash", 1), ("zimg.key", 1), ("zimg.verify", 2)];
+const VERIFICATION: [(&str, usize); 6] = [
+    ("zimg.hash", 1),
+    ("zimg.key", 1),
+    ("zimg.verify", 2),
+    ("zimg.name", 1),
+    ("zimg.min-version", 2),
+    ("zimg.signatures", 2),
+];
 
 /// What smells of verification wherever it stands in an unknown key.
-const SUSPECT: [(&str, &str); 5] = [
+const SUSPECT: [(&str, &str); 6] = [
     ("hash", "zimg.hash"),
     ("sha", "zimg.hash"),
     ("key", "zimg.key"),
-    ("sig", "zimg.key"),
+    ("sig", "zimg.signatures"),
+    ("version", "zimg.min-version"),
     ("verif", "zimg.verify"),
 ];
 
@@ -158,6 +169,11 @@ mod tests {
             ("zimg.pubkey", "zimg.key"),
             ("zimg.vefiry", "zimg.verify"),
             ("zimg.verification", "zimg.verify"),
+            ("zimg.nmae", "zimg.name"),
+            ("zimg.minversion", "zimg.min-version"),
+            ("zimg.version", "zimg.min-version"),
+            ("zimg.signature", "zimg.signatures"),
+            ("zimg.minisig", "zimg.signatures"),
         ] {
             match check(&format!("{key}=1")) {
                 Err(ConfigError::NearMiss { key: named, meant: got }) => {

@@ -16,7 +16,14 @@ pub(crate) struct Sources {
     /// Words of `/etc/zimg/*.conf`, in the order of the files' names.
     pub(crate) files: Vec<Word>,
     /// Public keys the initramfs holds.
-    pub(crate) keys: Vec<String>,
+    pub(crate) keys: Vec<KeyFile>,
+}
+
+/// A file of `/etc/zimg/keys`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyFile {
+    pub(crate) path: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Sources {
@@ -34,7 +41,10 @@ impl Sources {
                 files.extend(conf_words(&read_bounded(&path)?));
             }
         }
-        let keys = list(&etc.join("keys"))?.iter().map(|p| p.display().to_string()).collect();
+        let key = |path: PathBuf| {
+            Ok(KeyFile { path: path.display().to_string(), bytes: read_bounded(&path)? })
+        };
+        let keys = list(&etc.join("keys"))?.into_iter().map(key).collect::<io::Result<_>>()?;
         Ok(Self { line, files, keys })
     }
 
@@ -117,13 +127,14 @@ mod tests {
         fs::create_dir_all(etc.join("keys")).unwrap();
         fs::write(etc.join("b.conf"), "zimg.url=http://b/x\n# zimg.url=http://no/\n").unwrap();
         fs::write(etc.join("a.conf"), "zimg.timeout=7 zimg.shell=yes\n").unwrap();
-        fs::write(etc.join("keys/k.pub"), "").unwrap();
+        fs::write(etc.join("keys/k.pub"), "a key").unwrap();
         fs::write(etc.join("readme"), "zimg.timeout=9").unwrap();
         let sources = Sources::read(&line, &etc).unwrap();
         assert_eq!(sources.all("zimg.url"), ["http://line/a"]);
         assert_eq!(sources.each("zimg.url").collect::<Vec<_>>(), ["http://line/a", "http://b/x"]);
         assert_eq!(sources.last("zimg.timeout"), Some("7"));
-        assert_eq!(sources.keys.len(), 1);
+        let [key] = sources.keys.as_slice() else { panic!("{:?}", sources.keys) };
+        assert!(key.path.ends_with("/keys/k.pub") && key.bytes == b"a key", "{key:?}");
         assert!(sources.shell_allowed());
     }
 

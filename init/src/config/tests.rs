@@ -1,5 +1,6 @@
 use super::*;
 use crate::cmdline;
+use flist::trust::Policy;
 
 const HASH: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const OTHER: &str = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -17,6 +18,10 @@ fn with_files(line: &str, files: &str) -> Result<Config, ConfigError> {
     config(&sources(line, files)).map(|(config, _)| config)
 }
 
+fn of_hash(hash: &str) -> Verify {
+    Verify::Demanded(Policy::of_hash(hash.parse().unwrap()))
+}
+
 fn good(rest: &str) -> Result<Config, ConfigError> {
     parse(&format!("zimg.url=http://h/a.flist zimg.hash={HASH} {rest}"))
 }
@@ -25,7 +30,7 @@ fn good(rest: &str) -> Result<Config, ConfigError> {
 fn url_and_hash_are_enough() {
     let config = good("quiet console=ttyS0").unwrap();
     assert_eq!(config.urls, ["http://h/a.flist"]);
-    assert_eq!(config.verify, Verify::Hash(HASH.parse().unwrap()));
+    assert_eq!(config.verify, of_hash(HASH));
     assert_eq!(config.overlay, Overlay::Tmpfs { size: "50%".to_owned() });
     assert_eq!(config.timeout, Duration::from_secs(300));
     assert_eq!(config.network_timeout, Duration::from_secs(120));
@@ -96,7 +101,7 @@ fn verify_off_is_the_only_way_without_a_hash() {
 #[test]
 fn the_files_hash_binds_the_command_line() {
     let files = format!("zimg.url=http://h/x zimg.hash={HASH}");
-    assert_eq!(with_files("", &files).unwrap().verify, Verify::Hash(HASH.parse().unwrap()));
+    assert_eq!(with_files("", &files).unwrap().verify, of_hash(HASH));
     assert!(matches!(with_files("zimg.verify=off", &files), Err(ConfigError::VerifyOffRefused(_))));
     assert!(matches!(
         with_files(&format!("zimg.hash={OTHER}"), &files),
@@ -112,14 +117,6 @@ fn hashes_are_checked() {
         assert!(matches!(result, Err(ConfigError::Hash { .. })), "{bad}: {result:?}");
     }
     assert!(matches!(good(&format!("zimg.hash={OTHER}")), Err(ConfigError::TwoHashes(..))));
-}
-
-#[test]
-fn keys_are_refused_rather_than_ignored() {
-    assert_eq!(good("zimg.key=RWQx"), Err(ConfigError::Key("zimg.key=".to_owned())));
-    let mut sources = sources(&format!("zimg.url=http://h/x zimg.hash={HASH}"), "");
-    sources.keys.push("/etc/zimg/keys/a.pub".to_owned());
-    assert!(matches!(config(&sources), Err(ConfigError::Key(_))));
 }
 
 #[test]

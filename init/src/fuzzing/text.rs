@@ -19,10 +19,19 @@ pub(super) fn cmdline(data: &[u8]) {
     let Ok((config, _warnings)) = config::config(&sources) else { return };
     let pinned = sources.files.iter().find(|word| word.key == "zimg.hash");
     let pinned = pinned.and_then(|word| word.value.as_deref());
-    match config.verify {
-        Verify::Off => assert_eq!(pinned, None, "what the initramfs demands is not loosened"),
-        Verify::Hash(hash) => {
-            assert!(pinned.is_none_or(|pinned| pinned.parse() == Ok(hash)), "nor replaced");
+    let held = sources.files.iter().filter(|word| word.key == "zimg.key");
+    let held: Vec<&str> = held.filter_map(|word| word.value.as_deref().map(str::trim)).collect();
+    match &config.verify {
+        Verify::Off => {
+            assert_eq!((pinned, &held[..]), (None, &[][..]), "what is demanded is not loosened");
+        }
+        Verify::Demanded(policy) => {
+            assert!(
+                pinned.is_none_or(|pinned| pinned.parse().ok() == policy.hash()),
+                "nor replaced"
+            );
+            let keys: Vec<String> = policy.keys().iter().map(ToString::to_string).collect();
+            assert!(held.is_empty() || keys.iter().all(|key| held.contains(&key.as_str())));
         }
     }
     let node = Node { mac: Some("52:54:00:12:34:56".to_owned()), ..Node::default() };

@@ -125,7 +125,7 @@ fn wrong_command_lines() -> Result {
     shop.refuses(&["build", "tree", "b.flist", "--level", "99"], 2, &["99", "22"])?;
     shop.refuses(&["build", "tree", "b.flist", "--label", "x"], 2, &["KEY=VALUE"])?;
     shop.refuses(&["inspect", "a.flist", "--hash", "12"], 2, &["64 hexadecimal digits"])?;
-    shop.refuses(&["mount", "http://127.0.0.1:1/a.flist", "tree"], 2, &["--hash"])?;
+    shop.refuses(&["mount", "http://127.0.0.1:1/a.flist", "tree"], 2, &["--hash", "--key"])?;
     shop.refuses(&["inspect", "ftp://host/a.flist"], 2, &["ftp", "http"])?;
     shop.refuses(&["build", "tree", "b.flist", "--threads", "100000"], 2, &["100000", "512"])?;
     shop.refuses(&["build", "tree", ""], 2, &["empty"])?;

@@ -19,5 +19,6 @@ mod profile;
 mod refusals;
 mod store_faults;
 mod tree;
+mod trust;
 mod watchdog;
 mod way;

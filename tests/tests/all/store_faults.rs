@@ -12,9 +12,10 @@ use flist::build;
 use flist::chunk::Stored;
 use flist::image::Image;
 use flist::store::{
-    self, Client, ClientOptions, Expected, FetchError, FetchOptions, Fetcher, LoadError,
-    LoadOptions, Location, Mirrors, Patience, StoreError,
+    self, Client, ClientOptions, FetchError, FetchOptions, Fetcher, LoadError, LoadOptions,
+    Location, Mirrors, Patience, StoreError,
 };
+use flist::trust::Policy;
 use tests::http_faults::{Fault, FaultyServer};
 
 /// A folder with an flist of 12 MiB that do not compress, and its packs.
@@ -50,7 +51,7 @@ fn options() -> FetchOptions {
 fn image(dir: &Path) -> Arc<Image> {
     let location = Location::Path(dir.join("x.flist"));
     let loaded =
-        store::load(&client(), &[location], Expected::Unchecked, &LoadOptions::default()).unwrap();
+        store::load(&client(), &[location], &Policy::anything(), &LoadOptions::default()).unwrap();
     Arc::new(loaded.image)
 }
 
@@ -242,7 +243,7 @@ fn an_flist_behind_every_fault() {
         let server = FaultyServer::start(dir.path()).unwrap();
         let location = [Location::Url(server.url("x.flist"))];
         server.fail("x.flist", fault.clone());
-        let load = || store::load(&client(), &location, Expected::Unchecked, &quick);
+        let load = || store::load(&client(), &location, &Policy::anything(), &quick);
         match load().map(|loaded| loaded.len).unwrap_err() {
             LoadError::Store { error, .. } => assert!(!error.to_string().is_empty()),
             LoadError::Format { error, .. } => {
@@ -257,9 +258,9 @@ fn an_flist_behind_every_fault() {
     let server = FaultyServer::start(dir.path()).unwrap();
     server.fail_next(2, "x.flist", Fault::Status(503));
     let location = [Location::Url(server.url("x.flist"))];
-    assert_eq!(store::load(&client(), &location, Expected::Unchecked, &quick).unwrap().tries, 3);
+    assert_eq!(store::load(&client(), &location, &Policy::anything(), &quick).unwrap().tries, 3);
     server.stop();
-    let error = store::load(&client(), &location, Expected::Unchecked, &quick).unwrap_err();
+    let error = store::load(&client(), &location, &Policy::anything(), &quick).unwrap_err();
     let refused =
         matches!(&error, LoadError::Store { error: StoreError::Unreachable { .. }, tries: 3 });
     assert!(refused && error.to_string().contains("refused"), "{error}");

@@ -1,6 +1,9 @@
 //! Loading from a server and from files.
 
+mod trust;
+
 use super::*;
+use crate::format;
 use crate::store::testing::Fixture;
 use crate::store::testserver::Server;
 use crate::store::{ClientOptions, Stage};
@@ -23,8 +26,8 @@ fn url(server: &Server, path: &str) -> Location {
     Location::Url(server.url(path))
 }
 
-fn from(location: &Location, expected: Expected) -> Result<Loaded, LoadError> {
-    load(&client(), std::slice::from_ref(location), expected, &options())
+fn from(location: &Location, policy: &Policy) -> Result<Loaded, LoadError> {
+    load(&client(), std::slice::from_ref(location), policy, &options())
 }
 
 #[test]
@@ -32,14 +35,14 @@ fn the_flist_of_the_right_hash() {
     let (server, bytes) = (Server::start(), flist());
     server.put("/a.flist", bytes.clone());
     let hash = RootHash::of(&bytes);
-    let loaded = from(&url(&server, "/a.flist"), Expected::Hash(hash)).unwrap();
+    let loaded = from(&url(&server, "/a.flist"), &Policy::of_hash(hash)).unwrap();
     assert_eq!((loaded.root_hash, loaded.len, loaded.tries), (hash, bytes.len() as u64, 1));
     assert_eq!(loaded.image, *Fixture::new(2, 10, 100).image);
 
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &bytes).unwrap();
     let path = Location::Path(file.path().into());
-    assert_eq!(from(&path, Expected::Unchecked).unwrap().root_hash, hash);
+    assert_eq!(from(&path, &Policy::anything()).unwrap().root_hash, hash);
 }
 
 #[test]
@@ -47,7 +50,7 @@ fn another_flist_is_refused_with_both_hashes() {
     let (server, bytes) = (Server::start(), flist());
     server.put("/a.flist", bytes.clone());
     let want = RootHash::of(b"another");
-    let error = from(&url(&server, "/a.flist"), Expected::Hash(want)).unwrap_err();
+    let error = from(&url(&server, "/a.flist"), &Policy::of_hash(want)).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, LoadError::WrongHash { .. }), "{text}");
     for part in [want.to_string(), RootHash::of(&bytes).to_string(), server.url("/a.flist")] {
@@ -60,8 +63,8 @@ fn another_flist_is_refused_with_both_hashes() {
 fn a_web_page_is_no_wrong_hash() {
     let server = Server::start();
     server.put("/a.flist", "<!doctype html><p>Please log in");
-    for expected in [Expected::Hash(RootHash::of(b"x")), Expected::Unchecked] {
-        let error = from(&url(&server, "/a.flist"), expected).unwrap_err();
+    for policy in [&Policy::of_hash(RootHash::of(b"x")), &Policy::anything()] {
+        let error = from(&url(&server, "/a.flist"), policy).unwrap_err();
         let page = matches!(&error, LoadError::Format { error: FormatError::NotAnFlist(_), .. });
         assert!(page && error.to_string().contains("HTML"), "{error}");
     }
@@ -73,7 +76,7 @@ fn half_an_flist_is_no_wrong_hash() {
     let hash = RootHash::of(&bytes);
     bytes.truncate(bytes.len() / 2);
     server.put("/a.flist", bytes);
-    let error = from(&url(&server, "/a.flist"), Expected::Hash(hash)).unwrap_err();
+    let error = from(&url(&server, "/a.flist"), &Policy::of_hash(hash)).unwrap_err();
     assert!(error.to_string().contains("is cut short"), "{error}");
 }
 
@@ -82,17 +85,17 @@ fn a_damaged_flist_without_a_hash() {
     let (server, mut bytes) = (Server::start(), flist());
     bytes.truncate(bytes.len() / 2);
     server.put("/a.flist", bytes);
-    let error = from(&url(&server, "/a.flist"), Expected::Unchecked).unwrap_err();
+    let error = from(&url(&server, "/a.flist"), &Policy::anything()).unwrap_err();
     assert!(matches!(error, LoadError::Format { .. }), "{error}");
 }
 
 #[test]
 fn what_is_missing_is_not_asked_for_again() {
     let server = Server::start();
-    let error = from(&url(&server, "/a.flist"), Expected::Unchecked).unwrap_err();
+    let error = from(&url(&server, "/a.flist"), &Policy::anything()).unwrap_err();
     assert!(matches!(error, LoadError::Store { error: StoreError::Missing { .. }, tries: 1 }));
     assert_eq!(server.asked().len(), 1);
-    let error = from(&Location::Path("/nonexistent/a.flist".into()), Expected::Unchecked);
+    let error = from(&Location::Path("/nonexistent/a.flist".into()), &Policy::anything());
     let error = error.unwrap_err();
     assert!(matches!(error, LoadError::Store { error: StoreError::Missing { .. }, .. }));
     assert!(error.to_string().contains("/nonexistent/a.flist"), "{error}");
@@ -106,10 +109,10 @@ fn what_may_pass_is_tried_a_few_times() {
     server.put("/a.flist", flist());
     server.send(BUSY, true);
     server.send(BUSY, true);
-    assert_eq!(from(&url(&server, "/a.flist"), Expected::Unchecked).unwrap().tries, 3);
+    assert_eq!(from(&url(&server, "/a.flist"), &Policy::anything()).unwrap().tries, 3);
 
     (0..3).for_each(|_| server.send(BUSY, true));
-    let error = from(&url(&server, "/a.flist"), Expected::Unchecked).unwrap_err();
+    let error = from(&url(&server, "/a.flist"), &Policy::anything()).unwrap_err();
     assert!(matches!(error, LoadError::Store { tries: 3, .. }), "{error}");
     assert!(error.to_string().contains("503") && error.to_string().contains("3 times"));
 }
@@ -122,13 +125,13 @@ fn until_the_deadline_and_no_longer() {
     let within = |time| LoadOptions { deadline: Some(Instant::now() + time), ..options() };
     let location = [url(&server, "/a.flist")];
     let long = within(Duration::from_secs(30));
-    let loaded = load(&client(), &location, Expected::Unchecked, &long).unwrap();
+    let loaded = load(&client(), &location, &Policy::anything(), &long).unwrap();
     assert_eq!(loaded.tries, 41);
 
     (0..100_000).for_each(|_| server.send(BUSY, true));
     let start = Instant::now();
     let short = within(Duration::from_millis(200));
-    load(&client(), &location, Expected::Unchecked, &short).unwrap_err();
+    load(&client(), &location, &Policy::anything(), &short).unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
@@ -147,7 +150,7 @@ fn a_slow_body_ends_at_the_deadline() {
     let start = Instant::now();
     let options = LoadOptions { deadline, ..options() };
     let location = [url(&server, "/a.flist")];
-    let error = load(&client(), &location, Expected::Unchecked, &options).unwrap_err();
+    let error = load(&client(), &location, &Policy::anything(), &options).unwrap_err();
     let LoadError::Store { error: StoreError::Unreachable { cause, .. }, .. } = error else {
         panic!("{error}");
     };
@@ -160,7 +163,7 @@ fn too_long_to_be_one() {
     let server = Server::start();
     let limit = LoadOptions { max_len: 1000, ..options() };
     let location = [url(&server, "/a.flist")];
-    let try_it = || match load(&client(), &location, Expected::Unchecked, &limit).unwrap_err() {
+    let try_it = || match load(&client(), &location, &Policy::anything(), &limit).unwrap_err() {
         LoadError::Store { error: StoreError::Protocol { fault, .. }, .. } => fault,
         other => panic!("{other}"),
     };
@@ -190,7 +193,7 @@ fn mirrors_in_turn() {
         url(&bad, "/a.flist"),
         url(&good, "/a.flist"),
     ];
-    let hash = Expected::Hash(RootHash::of(&bytes));
+    let hash = &Policy::of_hash(RootHash::of(&bytes));
     let loaded = load(&client(), &mirrors, hash, &options()).unwrap();
     assert_eq!((loaded.location, loaded.tries), (mirrors[2].clone(), 1));
     let error = load(&client(), &mirrors[..2], hash, &options()).unwrap_err();

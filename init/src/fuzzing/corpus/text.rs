@@ -4,6 +4,9 @@ use super::Seeds;
 
 const HASH: &str = "1f2e3d4c5b6a79880102030405060708090a0b0c0d0e0f101112131415161718";
 
+/// minisign's own.
+const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
 pub(super) fn cmdline() -> Seeds {
     let boot = format!(
         "BOOT_IMAGE=/vmlinuz quiet console=ttyS0,115200 zimg.url=http://192.0.2.1/${{mac:hexhyp}}.flist \
@@ -17,7 +20,17 @@ pub(super) fn cmdline() -> Seeds {
          zimg.overlay=LABEL=data zimg.overlay.create=erase zimg.overlay.update=fresh\n"
     );
     let off = "zimg.url=http://h/a zimg.verify=off zimg.ca=/ca.pem zimg.overlay=off zimg.shell=yes";
-    Seeds::from([("boot", boot.into()), ("files", files.into()), ("off", off.into())])
+    let keys = format!(
+        "zimg.url=http://h/a zimg.hash={HASH} zimg.key={KEY} zimg.min-version=1.10\n\
+         zimg.key={KEY}\nzimg.key=RWQAAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiMkJSYn\n\
+         zimg.name=web zimg.min-version=1.9 zimg.signatures=1\n"
+    );
+    Seeds::from([
+        ("boot", boot.into()),
+        ("files", files.into()),
+        ("keys", keys.into()),
+        ("off", off.into()),
+    ])
 }
 
 pub(super) fn network() -> Seeds {
