@@ -69,9 +69,11 @@ pub(crate) fn load(
     let mut stores = locations(&config.stores)?;
     if stores.is_empty() {
         // The mirror that had the flist first, then the others.
-        stores.push(loaded.location.folder());
-        stores
-            .extend(places.iter().map(Location::folder).filter(|l| *l != loaded.location.folder()));
+        for folder in loaded.mirrors(&places).iter().map(Location::folder) {
+            if !stores.contains(&folder) {
+                stores.push(folder);
+            }
+        }
     }
     let stores = stores.iter().map(|location| store::open(client, location)).collect();
     Ok(Verified { root_hash: loaded.root_hash, image: Arc::new(loaded.image), stores })
@@ -213,7 +215,7 @@ fn failure(error: &LoadError, urls: &[String]) -> Failure {
         LoadError::Store { error, .. } => (error.fact(), error.advice().to_owned()),
         LoadError::WrongHash { .. } => (
             chain(error),
-            "correct zimg.hash= (`zimg inspect` prints a flist's root hash), or publish the right flist"
+            "correct zimg.hash= or the channel (`zimg inspect` prints a flist's root hash), or publish the right flist"
                 .to_owned(),
         ),
         LoadError::Trust { place, error } => {

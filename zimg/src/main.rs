@@ -3,6 +3,7 @@
 
 mod build;
 mod cat;
+mod channel;
 mod diff;
 mod exit;
 mod inspect;
@@ -60,6 +61,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Keygen(sign::keygen::Args),
     Sign(sign::Args),
+    Channel(channel::Args),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Keygen(args) => sign::keygen::run(&args),
         Command::Sign(args) => sign::run(&args),
+        Command::Channel(args) => channel::run(&args),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     end(&error)

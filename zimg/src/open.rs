@@ -12,9 +12,9 @@ use flist::image::{Image, Ino};
 use flist::profile::{MAX_PROFILE_LEN, Profile};
 use flist::store::{
     Client, ClientOptions, FetchOptions, Fetcher, LoadOptions, Location, Mirrors, Patience, Store,
-    load, load_file, open as open_store,
+    load, load_channel, load_file, open as open_store,
 };
-use flist::trust::{Approval, Policy};
+use flist::trust::{Approval, Channel, MAX_CHANNEL_LEN, Policy};
 
 use crate::exit::Usage;
 use crate::trust::Trust;
@@ -56,10 +56,28 @@ pub(crate) fn trusted(name: &str, trust: &Trust<'_>, insecure: bool) -> anyhow::
     open(name, &policy)
 }
 
-fn open(name: &str, policy: &Policy) -> anyhow::Result<Opened> {
-    let location = location(name)?;
+fn client() -> anyhow::Result<Client> {
     let proxies = crate::proxy::from_environment()?;
-    let client = Client::new(ClientOptions { proxies, ..ClientOptions::default() })?;
+    Ok(Client::new(ClientOptions { proxies, ..ClientOptions::default() })?)
+}
+
+/// A channel, and who vouches for it where `trust` says anything.
+pub(crate) fn channel(
+    name: &str,
+    trust: &Trust<'_>,
+) -> anyhow::Result<(Channel, Option<Approval>)> {
+    let (location, client, policy) = (location(name)?, client()?, trust.policy()?);
+    if policy == Policy::anything() {
+        let bytes = load_file(&client, &location, MAX_CHANNEL_LEN)?;
+        let channel = Channel::parse(&bytes).with_context(|| name.to_owned())?;
+        return Ok((channel, None));
+    }
+    let (channel, approval) = load_channel(&client, &location, &policy)?;
+    Ok((channel, Some(approval)))
+}
+
+fn open(name: &str, policy: &Policy) -> anyhow::Result<Opened> {
+    let (location, client) = (location(name)?, client()?);
     let loaded = load(&client, std::slice::from_ref(&location), policy, &LoadOptions::default())?;
     Ok(Opened {
         image: Arc::new(loaded.image),
@@ -67,7 +85,7 @@ fn open(name: &str, policy: &Policy) -> anyhow::Result<Opened> {
         flist_len: loaded.len,
         layout: loaded.layout,
         approval: loaded.approval,
-        location,
+        location: loaded.location,
         client,
     })
 }

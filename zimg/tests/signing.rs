@@ -198,6 +198,80 @@ fn only_what_is_demanded_is_used() {
 }
 
 #[test]
+fn channels() {
+    let shop = Shop::new();
+    for key in ["ann", "eve"] {
+        shop.good(&["keygen", key, "--no-password"]);
+    }
+    fn set<'a>(version: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        let set =
+            ["channel", "set", "s.channel", "a.flist", "--sign", "ann.key", "--version", version];
+        [&set, more].concat()
+    }
+    let told = shop.good(&set("1.10", &[]));
+    assert!(
+        told.contains("s.channel.minisig: signed by key") && told.contains("version 1.10"),
+        "{told}"
+    );
+    assert!(shop.minisign_takes("ann.pub", "s.channel").is_some());
+    let shown = shop.good(&["channel", "show", "s.channel", "--key", "ann.pub", "--name", "a"]);
+    for line in ["name       a\n", "version    1.10\n", "flist      a.flist\n", "signed by key"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(shop.good(&["channel", "show", "s.channel"]).contains("not checked"));
+    assert_eq!(shop.good(&["cat", "s.channel", "/motd", "--key", "ann.pub"]), "hello\n");
+    shop.good(&["verify", "s.channel", "--key", "ann.pub", "--min-version", "1.9", "--all-chunks"]);
+
+    for (command, status, words) in [
+        (&["cat", "s.channel", "/motd"][..], 1, &["s.channel", "no key is trusted"][..]),
+        (&["unpack", "s.channel", "out", "--insecure"], 1, &["no key is trusted"]),
+        (&["cat", "s.channel", "/motd", "--key", "eve.pub"], 1, &["trusted is key"]),
+        (
+            &["verify", "s.channel", "--key", "ann.pub", "--min-version", "1.11"],
+            1,
+            &["older than 1.11"],
+        ),
+        (&["channel", "show", "s.channel", "--key", "eve.pub"], 1, &["trusted is key"]),
+        (&["channel", "show", "a.flist"], 1, &["no channel"]),
+        (&["channel", "set", "s", "a.flist", "--sign", "ann.key"], 2, &[".channel"]),
+        (&["channel", "set", "b.channel", "a.flist", "--sign", "ann.key"], 2, &["--version"]),
+        (&["channel", "set", "b.channel", "s.channel", "--sign", "ann.key"], 1, &["a channel"]),
+        (&set("1.11", &["--days", "0"])[..], 2, &["--days"]),
+        (&set("1.11", &["--url", "../x"])[..], 2, &["--url"]),
+        (&set("1.9", &[])[..], 1, &["1.10", "later than 1.9", "--force"]),
+        (&set("1.11", &["--name", "b"])[..], 1, &["the image a, not b"]),
+        (&["sign", "s.channel", "eve.key", "--version", "2"], 2, &["channel set"]),
+    ] {
+        shop.refuses(command, status, words);
+    }
+    assert!(shop.good(&["channel", "show", "s.channel"]).contains("version    1.10\n"));
+    shop.good(&set("1.9", &["--force"]));
+    // By two; and one that has expired.
+    shop.good(&["sign", "s.channel", "eve.key", "--add"]);
+    shop.good(&[
+        "verify",
+        "s.channel",
+        "--key",
+        "ann.pub",
+        "--key",
+        "eve.pub",
+        "--signatures",
+        "2",
+    ]);
+    let text = shop.read("s.channel");
+    let (before, _) = text.split_once("expires").unwrap();
+    fs::write(shop.path("s.channel"), format!("{before}expires 2020-01-01T00:00:00Z\n")).unwrap();
+    shop.good(&["sign", "s.channel", "ann.key"]);
+    let words = ["expired at 2020-01-01 00:00:00 UTC", "channel set"];
+    shop.refuses(&["verify", "s.channel", "--key", "ann.pub"], 1, &words);
+
+    // Name and version are those that the flist is signed with.
+    shop.good(&["sign", "a.flist", "ann.key", "--name", "web", "--version", "2.1"]);
+    let told = shop.good(&["channel", "set", "w.channel", "a.flist", "--sign", "ann.key"]);
+    assert!(told.contains("as web version 2.1"), "{told}");
+}
+
+#[test]
 fn what_minisign_signed_is_as_good() {
     let shop = Shop::new();
     shop.minisign(&["-G", "-W", "-p", "ann.pub", "-s", "ann.key"], "");

@@ -14,7 +14,7 @@ use super::{Client, Fault, Location, StoreError, Unreachable};
 use crate::format::{FormatError, Layout};
 use crate::id::RootHash;
 use crate::image::Image;
-use crate::trust::{Approval, Policy, TrustError};
+use crate::trust::{Approval, Channel, Policy, TrustError};
 use one::Attempt;
 
 /// Longest flist taken, in bytes: far above that of an image with as many files as are allowed
@@ -61,7 +61,9 @@ pub struct Loaded {
     pub layout: Layout,
     /// Who vouches for it.
     pub approval: Approval,
-    /// Which of the locations had it.
+    /// The channel that named it, if one did.
+    pub channel: Option<Channel>,
+    /// Where it was got: one of the locations, or where the channel says.
     pub location: Location,
     /// Rounds over all locations, this one included.
     pub tries: u32,
@@ -118,7 +120,8 @@ fn told(tries: u32) -> String {
     if tries > 1 { format!("; tried {tries} times") } else { String::new() }
 }
 
-/// Gets the flist from the first of `locations`, which are mirrors, that has one as `policy` demands.
+/// Gets the flist from the first of `locations`, which are mirrors, that has one as `policy` demands,
+/// or a channel that names one.
 ///
 /// # Errors
 /// [`LoadError`] of the first location, when none has it. The others' are logged.
@@ -171,6 +174,37 @@ pub fn load(
     Err(LoadError::Store { error: StoreError::Io { place: "flist".into(), source }, tries: 0 })
 }
 
+impl Loaded {
+    /// Where it lies on each of `locations`, which are those that it was asked for at: first where it
+    /// was got.
+    pub fn mirrors(&self, locations: &[Location]) -> Vec<Location> {
+        let mut mirrors = vec![self.location.clone()];
+        for location in locations {
+            let flist = match &self.channel {
+                Some(channel) if location.is_channel() => location.refer(&channel.flist),
+                _ => location.clone(),
+            };
+            if !mirrors.contains(&flist) {
+                mirrors.push(flist);
+            }
+        }
+        mirrors
+    }
+}
+
+/// The channel at `location`, as `policy` demands it. Asked for once.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_channel(
+    client: &Client,
+    location: &Location,
+    policy: &Policy,
+) -> Result<(Channel, Approval), LoadError> {
+    let (options, start) = (LoadOptions::default(), Instant::now());
+    Attempt { client, policy, options: &options, tries: 1, start }.channel(location)
+}
+
 /// Whether trying again may help. A name that does not exist may be one of a name server that
 /// has only just come up, a certificate out of its time that of a clock about to be set, an flist and
 /// its signature of two builds may be about to be published; not for ever, though.
@@ -191,11 +225,12 @@ fn passes(error: &LoadError, tries: u32, options: &LoadOptions) -> bool {
     }
 }
 
-/// The bytes of an flist, of which nothing is known yet but their hash.
+/// The bytes of a file, of which nothing is known yet but their hash.
 fn fetch(
     client: &Client,
     location: &Location,
-    options: &LoadOptions,
+    max_len: u64,
+    deadline: Option<Instant>,
 ) -> Result<(Vec<u8>, RootHash), StoreError> {
     match location {
         Location::Url(url) => {
@@ -204,11 +239,11 @@ fn fetch(
             let mut each = |block: &[u8]| {
                 hasher.update(block);
             };
-            let bytes = client.get_whole(url, options.max_len, options.deadline, &mut each)?;
+            let bytes = client.get_whole(url, max_len, deadline, &mut each)?;
             Ok((bytes, hasher.finalize().into()))
         }
         Location::Path(path) => {
-            let bytes = read_file(path, options.max_len)?;
+            let bytes = read_file(path, max_len)?;
             let hash = RootHash::of(&bytes);
             Ok((bytes, hash))
         }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use ureq::http::Uri;
 
+use crate::trust::{CHANNEL_SUFFIX, Reference};
+
 /// An http or https URL, or a path on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -102,6 +104,22 @@ impl Location {
         }
     }
 
+    /// Whether it is a channel's, by its name.
+    pub fn is_channel(&self) -> bool {
+        match self {
+            Self::Url(url) => without_query(url).ends_with(CHANNEL_SUFFIX),
+            Self::Path(path) => path.as_os_str().as_bytes().ends_with(CHANNEL_SUFFIX.as_bytes()),
+        }
+    }
+
+    /// What `reference` in a channel that lies here stands for.
+    pub fn refer(&self, reference: &Reference) -> Self {
+        match reference.url() {
+            Some(url) => Self::Url(url.to_owned()),
+            None => self.folder().join(&reference.to_string()),
+        }
+    }
+
     /// What lies beneath this folder under `name`.
     pub fn join(&self, name: &str) -> Self {
         match self {
@@ -186,6 +204,24 @@ mod tests {
             ("/img/x?.flist", "/img/x?.flist.sig"),
         ] {
             assert_eq!(parse(file).beside(".sig").to_string(), beside);
+        }
+    }
+
+    #[test]
+    fn channels_and_what_they_refer_to() {
+        for (channel, reference, flist) in [
+            ("http://a/b/x.channel?token=1", "c/y.flist", "http://a/b/c/y.flist"),
+            ("http://a/x.channel", "https://b/y.flist?z", "https://b/y.flist?z"),
+            ("/img/x.channel", "y.flist", "/img/y.flist"),
+            ("x.channel", "y.flist", "./y.flist"),
+            ("x.channel", "http://b/y", "http://b/y"),
+        ] {
+            assert!(parse(channel).is_channel(), "{channel}");
+            let reference = Reference::new(reference).unwrap();
+            assert_eq!(parse(channel).refer(&reference).to_string(), flist);
+        }
+        for other in ["http://a/x.flist", "http://a/x.flist?y.channel", "x.channel/y", "channel"] {
+            assert!(!parse(other).is_channel(), "{other}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Why a policy is not met. What happened and what to do about it stay apart, so that a failure screen
 //! can show each.
 
-use super::{BadSignatures, KeyId, Name, Version};
+use super::{BadChannel, BadSignatures, KeyId, Name, Version};
+use crate::date;
 
 /// Why nobody who is trusted vouches for an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,23 +78,42 @@ pub enum TrustError {
         /// What is wrong with one that does not count.
         fault: Option<Box<TrustError>>,
     },
+    /// A channel is signed, or nothing.
+    #[error("it is a channel, and no key is trusted that could have signed it")]
+    KeylessChannel,
+    /// Signed, and still no channel.
+    #[error("{0}")]
+    BadChannel(BadChannel),
+    /// A channel out of its time, which somebody may have kept.
+    #[error("the channel expired at {}, and it is {} now", date::text(*.expires), date::text(*.now))]
+    Expired {
+        /// When it did: seconds since 1970.
+        expires: i64,
+        /// What the clock says.
+        now: i64,
+    },
 }
 
 impl TrustError {
     /// What to do about it, in one clause.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Unsigned { .. } => {
-                "sign it with `zimg sign`, and publish the .minisig beside the flist"
-            }
+            Self::Unsigned { .. } => "sign it with `zimg sign`, and publish the .minisig beside it",
             Self::Unreadable { .. } => "publish the .minisig anew, as `zimg sign` wrote it",
             Self::UnknownKeys { .. } => {
                 "sign it with a trusted key, or have the signer's public key trusted"
             }
-            Self::Forged { .. } => "publish the flist and its .minisig of one build, both anew",
+            Self::Forged { .. } => "publish the file and its .minisig anew, both of one build",
             Self::NoClaims { .. } => "sign it with `zimg sign`, which states both",
             Self::WrongName { .. } => "check the URL, or correct the name that is demanded",
             Self::TooOld { .. } => "publish a later version, or lower the version demanded",
+            Self::KeylessChannel => {
+                "have the key trusted that signs the channel, or give the URL of the flist itself"
+            }
+            Self::BadChannel(_) => "make the channel anew with `zimg channel set`",
+            Self::Expired { .. } => {
+                "publish the channel anew with `zimg channel set`; see that the clock is right"
+            }
             Self::TooFew { .. } => "have it signed by more of the trusted keys: `zimg sign --add`",
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! Bytes in, values out: what comes from outside is bounded, and read or refused, never a panic.
 
+mod channel;
 mod claims;
 mod error;
 mod key;
@@ -14,6 +15,7 @@ mod version;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use channel::{BadChannel, BadReference, CHANNEL_SUFFIX, Channel, MAX_CHANNEL_LEN, Reference};
 pub use claims::Claims;
 pub use error::TrustError;
 pub use key::{BadKey, KeyId, PublicKey};

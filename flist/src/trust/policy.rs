@@ -1,7 +1,7 @@
 //! What must hold before an image is believed. Whoever boots, mounts or unpacks one has a [`Policy`],
 //! and the same code here says whether it is met.
 
-use super::{Claims, KeyId, Name, PublicKey, Signatures, TrustError, Version};
+use super::{Channel, Claims, KeyId, Name, PublicKey, Signatures, TrustError, Version};
 use crate::id::RootHash;
 
 /// What is demanded, not yet known to make sense together.
@@ -139,6 +139,34 @@ impl Policy {
             }
             Ok(claims.ok())
         })
+    }
+
+    /// The channel that a file `bytes` is, if `signatures`, got from `place`, are all that is demanded
+    /// of it, and if it is what is demanded, `now`: seconds since 1970. Its own text is what states
+    /// name and version.
+    ///
+    /// # Errors
+    /// [`TrustError`] says what is missing.
+    pub fn check_channel(
+        &self,
+        bytes: &[u8],
+        signatures: &Signatures,
+        place: &str,
+        now: i64,
+    ) -> Result<(Channel, Approval), TrustError> {
+        if !self.wants_signatures() {
+            return Err(TrustError::KeylessChannel);
+        }
+        let approval = self.count(bytes, signatures, place, |_id, _comment| Ok(None))?;
+        let channel = Channel::parse(bytes).map_err(TrustError::BadChannel)?;
+        self.check_name(&channel.name)?;
+        self.check_version(&channel.version)?;
+        if now >= channel.expires {
+            return Err(TrustError::Expired { expires: channel.expires, now });
+        }
+        let (name, version) = (channel.name.clone(), channel.version.clone());
+        let claims = Some(Claims { name, version, date: None });
+        Ok((channel, Approval { claims, ..approval }))
     }
 
     /// Checks `signatures` of a file `bytes`, of which `meets` says whether the one of a key counts

@@ -16,7 +16,7 @@ const URL: &str = "zimg.url=http://10.0.2.2:8080";
 
 /// A folder with the keys `ann`, `bob` and `eve`, and what is signed by them: `web.flist` by Ann,
 /// `two.flist` by Ann and Bob, `eve.flist` by Eve, `bare.flist` by nobody, `forged.flist` by Ann, but
-/// not this one.
+/// not this one. The channels `stable` and `expired` name `two.flist`.
 struct Shop(tempfile::TempDir);
 
 impl Shop {
@@ -47,6 +47,17 @@ impl Shop {
         std::fs::copy(shop.path().join("bare.flist"), shop.path().join("forged.flist"))?;
         let (good, forged) = ("web.flist.minisig", "forged.flist.minisig");
         std::fs::copy(shop.path().join(good), shop.path().join(forged))?;
+        for name in ["stable.channel", "expired.channel"] {
+            shop.zimg(&["channel", "set", name, "two.flist", "--sign", "ann.key"])?;
+        }
+        let expired = shop.path().join("expired.channel");
+        let text = std::fs::read_to_string(&expired)?;
+        let (before, _) = text.split_once("expires").unwrap();
+        std::fs::write(&expired, format!("{before}expires 2020-01-01T00:00:00Z\n"))?;
+        shop.zimg(&["sign", "expired.channel", "ann.key"])?;
+        for name in ["stable.channel", "expired.channel"] {
+            shop.zimg(&["sign", name, "bob.key", "--add"])?;
+        }
         Ok(shop)
     }
 
@@ -87,7 +98,9 @@ fn what_was_signed_boots() -> Result {
     let shop = Shop::new()?;
     let _server = Server::start(shop.path(), "127.0.0.1:8080")?;
     // Mirrors that have something else are left for the next.
-    let mirrors = ["eve", "bare", "forged", "two"].map(|name| format!("{URL}/{name}.flist"));
+    let others = ["eve.flist", "bare.flist", "forged.flist", "expired.channel"];
+    let mirrors = others.iter().chain(&["stable.channel"]).map(|name| format!("{URL}/{name}"));
+    let mirrors: Vec<String> = mirrors.collect();
     let config = "zimg.name=web\nzimg.min-version=1.9\nzimg.signatures=2\n";
     let node = shop.machine(&mirrors.join(" "), &["ann", "bob"], config)?;
     let mut vm = node.machine.start()?;
@@ -96,7 +109,7 @@ fn what_was_signed_boots() -> Result {
     vm.send("echo $((6*7)) $$\n")?;
     vm.wait_for("42 1", LIMIT)?;
     let console = vm.console();
-    for passed_over in ["eve.flist", "bare.flist", "forged.flist"] {
+    for passed_over in others {
         assert!(console.contains(&format!("8080/{passed_over}: ")), "{passed_over}:\n{console}");
     }
     Ok(())
@@ -108,21 +121,34 @@ fn what_was_not_signed_as_demanded_does_not() -> Result {
     let shop = Shop::new()?;
     let _server = Server::start(shop.path(), "127.0.0.1:8080")?;
     let ann = &["ann"][..];
-    for (screen, flist, keys, config, words) in [
-        ("unsigned", "bare", ann, "", &["bare.flist.minisig is not there", "zimg sign"][..]),
-        ("unknown key", "eve", ann, "", &["it is signed by key", "and trusted is key"]),
-        ("bad signature", "forged", ann, "", &["is not one of this file"]),
-        ("wrong name", "web", ann, "zimg.name=db", &["as the image web, not db as demanded"]),
-        ("old version", "web", ann, "zimg.min-version=1.11", &["version 1.10, older than 1.11"]),
+    for (screen, file, keys, config, words) in [
+        ("unsigned", "bare.flist", ann, "", &["bare.flist.minisig is not there", "zimg sign"][..]),
+        ("unknown key", "eve.flist", ann, "", &["it is signed by key", "and trusted is key"]),
+        ("bad signature", "forged.flist", ann, "", &["is not one of this file"]),
+        ("wrong name", "web.flist", ann, "zimg.name=db", &["as the image web, not db as demanded"]),
+        (
+            "old version",
+            "web.flist",
+            ann,
+            "zimg.min-version=1.11",
+            &["version 1.10, older than 1.11"],
+        ),
         (
             "too few signatures",
-            "web",
+            "web.flist",
             &["ann", "bob"],
             "zimg.signatures=2",
             &["1 of the 2 signatures"],
         ),
+        (
+            "expired channel",
+            "expired.channel",
+            ann,
+            "",
+            &["expired.channel: the channel expired at 2020-01-01 00:00:00 UTC"],
+        ),
     ] {
-        let node = shop.machine(&format!("{URL}/{flist}.flist"), keys, config)?;
+        let node = shop.machine(&format!("{URL}/{file}"), keys, config)?;
         refused(screen, &node.machine, words)?;
     }
     Ok(())

@@ -13,13 +13,13 @@ use anyhow::Context;
 use argh::FromArgs;
 use flist::date;
 use flist::format::decode_whole;
-use flist::trust::{Claims, MAX_SIGNATURES_LEN, Name, SUFFIX, Signatures, Version};
+use flist::trust::{Channel, Claims, MAX_SIGNATURES_LEN, Name, SUFFIX, Signatures, Version};
 
 use crate::exit::{self, Usage};
-use crate::output;
+use crate::{channel, output};
 use secret::Secret;
 
-/// Sign an flist: whoever trusts the key can trust the image.
+/// Sign an flist, or a channel: whoever trusts the key can trust the image.
 #[derive(FromArgs)]
 #[argh(
     subcommand,
@@ -33,7 +33,7 @@ use secret::Secret;
                {command_name} debian.flist second.key --version 12.5 --add"
 )]
 pub(crate) struct Args {
-    /// flist to sign, a file
+    /// flist or channel to sign, a file
     #[argh(positional)]
     flist: PathBuf,
     /// secret key, as `zimg keygen` or `minisign -G` made it
@@ -54,6 +54,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if channel::is_channel(&args.flist) {
+        return sign_channel(args);
+    }
     let name = args.name.clone().map_or_else(|| name_of(&args.flist), Ok)?;
     let bytes =
         fs::read(&args.flist).with_context(|| format!("can't read {}", args.flist.display()))?;
@@ -62,6 +65,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let claims = claims(name, args.version.clone())?;
     sign(&args.flist, &bytes, &secret, &claims.to_string(), args.add)?;
     exit::answer(true, tell(&args.flist, &secret, &claims))
+}
+
+/// Signs a channel, which states by itself what it names.
+fn sign_channel(args: &Args) -> anyhow::Result<()> {
+    if args.name.is_some() || args.version.is_some() {
+        let why = "sign: a channel has its name and version from `zimg channel set`";
+        return Err(Usage(why.into()).into());
+    }
+    let path = &args.flist;
+    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let channel = Channel::parse(&bytes).with_context(|| path.display().to_string())?;
+    let secret = Secret::load(&args.key, args.password_file.as_deref())?;
+    let claims = channel::claims(&channel);
+    sign(path, &bytes, &secret, &claims.to_string(), args.add)?;
+    exit::answer(true, tell(path, &secret, &claims))
 }
 
 /// What is stated of an image: where no version is given, one that is later than all before.

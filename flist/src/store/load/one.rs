@@ -5,10 +5,13 @@ use std::thread;
 use std::time::Instant;
 
 use super::{LoadError, LoadOptions, Loaded, fetch, load_file_by};
+use crate::date;
 use crate::format::{self, FormatError, Layout};
 use crate::id::RootHash;
 use crate::store::{Client, Location, StoreError};
-use crate::trust::{Approval, MAX_SIGNATURES_LEN, Policy, SUFFIX, Signatures, TrustError};
+use crate::trust::{
+    Approval, Channel, MAX_CHANNEL_LEN, MAX_SIGNATURES_LEN, Policy, SUFFIX, Signatures, TrustError,
+};
 
 /// The bytes of a file, of which nothing is known yet but their hash.
 type Fetched = (Vec<u8>, RootHash);
@@ -24,21 +27,69 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Gets the flist at `location`.
+    /// Gets the flist at `location`, or that which the channel there names.
     pub(super) fn load(&self, location: &Location) -> Result<Loaded, LoadError> {
-        let (flist, signatures) = self.with_signatures(location);
+        if location.is_channel() {
+            return self.follow(location);
+        }
+        let (flist, signatures) = self.with_signatures(location, self.options.max_len);
         let (bytes, root_hash) = flist.map_err(|error| self.store(error))?;
         let fetched = Instant::now();
-        let place = location.to_string();
-        let approval = self.approve(&bytes, root_hash, signatures, location)?;
-        let (image, layout) =
-            format::decode_whole(&bytes).map_err(|error| LoadError::Format { place, error })?;
+        let approval = self
+            .approve(&bytes, root_hash, signatures, location)
+            .map_err(|refused| or_no_flist(refused, &bytes, location))?;
+        let loaded = self.decode(&bytes, root_hash, location, fetched)?;
+        Ok(Loaded { approval, ..loaded })
+    }
+
+    /// The channel at `location`, and who vouches for it.
+    pub(super) fn channel(&self, location: &Location) -> Result<(Channel, Approval), LoadError> {
+        let refused = |error| LoadError::Trust { place: location.to_string(), error };
+        if !self.policy.wants_signatures() {
+            return Err(refused(TrustError::KeylessChannel));
+        }
+        let (bytes, signatures) = self.with_signatures(location, MAX_CHANNEL_LEN);
+        let (bytes, _hash) = bytes.map_err(|error| self.store(error))?;
+        let beside = location.beside(SUFFIX).to_string();
+        self.policy.check_channel(&bytes, &signatures?, &beside, date::now()).map_err(refused)
+    }
+
+    fn follow(&self, at: &Location) -> Result<Loaded, LoadError> {
+        let (channel, approval) = self.channel(at)?;
+        let location = at.refer(&channel.flist);
+        let wrong = |place: &Location, want, got| match want == got {
+            true => Ok(()),
+            false => Err(LoadError::WrongHash { place: place.to_string(), want, got }),
+        };
+        // A hash that is demanded besides is that of the flist.
+        wrong(at, self.policy.hash().unwrap_or(channel.root_hash), channel.root_hash)?;
+        let flist = fetch(self.client, &location, self.options.max_len, self.options.deadline);
+        let (bytes, got) = flist.map_err(|error| self.store(error))?;
+        let fetched = Instant::now();
+        wrong(&location, channel.root_hash, got)
+            .map_err(|refused| or_no_flist(refused, &bytes, &location))?;
+        let loaded = self.decode(&bytes, got, &location, fetched)?;
+        Ok(Loaded { approval, channel: Some(channel), ..loaded })
+    }
+
+    /// What is left to do with the bytes of an flist that somebody vouches for.
+    fn decode(
+        &self,
+        bytes: &[u8],
+        root_hash: RootHash,
+        location: &Location,
+        fetched: Instant,
+    ) -> Result<Loaded, LoadError> {
+        let place = || location.to_string();
+        let (image, layout) = format::decode_whole(bytes)
+            .map_err(|error| LoadError::Format { place: place(), error })?;
         Ok(Loaded {
             image,
             root_hash,
             len: bytes.len() as u64,
             layout,
-            approval,
+            approval: Approval::default(),
+            channel: None,
             location: location.clone(),
             tries: self.tries,
             fetching: fetched.saturating_duration_since(self.start),
@@ -46,22 +97,23 @@ impl Attempt<'_> {
         })
     }
 
-    /// The bytes of the flist, with their hash, and meanwhile its signatures, where some are demanded.
+    /// The bytes of the file, with their hash, and meanwhile its signatures, where some are demanded.
     fn with_signatures(
         &self,
         location: &Location,
+        max_len: u64,
     ) -> (Result<Fetched, StoreError>, Result<Signatures, LoadError>) {
-        let flist = || fetch(self.client, location, self.options);
+        let file = || fetch(self.client, location, max_len, self.options.deadline);
         if !self.policy.wants_signatures() {
-            return (flist(), Ok(Signatures::default()));
+            return (file(), Ok(Signatures::default()));
         }
         thread::scope(|scope| {
             let beside = thread::Builder::new().name("signatures".to_owned());
             let beside = beside.spawn_scoped(scope, || self.signatures(location));
-            let flist = flist();
+            let file = file();
             // Where no thread could be had, they are asked for now.
             let joined = beside.ok().and_then(|thread| thread.join().ok());
-            (flist, joined.unwrap_or_else(|| self.signatures(location)))
+            (file, joined.unwrap_or_else(|| self.signatures(location)))
         })
     }
 
@@ -87,29 +139,27 @@ impl Attempt<'_> {
         location: &Location,
     ) -> Result<Approval, LoadError> {
         let place = location.to_string();
-        let refused = match (self.policy.hash(), signatures) {
-            (Some(want), _) if want != got => LoadError::WrongHash { place, want, got },
-            (_, Err(error)) => error,
-            (_, Ok(signatures)) => {
-                let beside = location.beside(SUFFIX).to_string();
-                match self.policy.check(bytes, &signatures, &beside) {
-                    Ok(approval) => return Ok(approval),
-                    Err(error) => LoadError::Trust { place, error },
-                }
-            }
-        };
-        // A web page is no flist with a wrong hash, nor is half an flist. The section table is the
-        // farthest that this looks into bytes nobody vouches for.
-        use FormatError::{NotAnFlist, Truncated};
-        match Layout::read(bytes) {
-            Err(error @ (NotAnFlist(_) | Truncated { .. })) => {
-                Err(LoadError::Format { place: location.to_string(), error })
-            }
-            _ => Err(refused),
+        if let Some(want) = self.policy.hash().filter(|want| *want != got) {
+            return Err(LoadError::WrongHash { place, want, got });
         }
+        let beside = location.beside(SUFFIX).to_string();
+        let checked = self.policy.check(bytes, &signatures?, &beside);
+        checked.map_err(|error| LoadError::Trust { place, error })
     }
 
     fn store(&self, error: StoreError) -> LoadError {
         LoadError::Store { error, tries: self.tries }
+    }
+}
+
+/// What to say where `bytes` are `refused`: a web page is no flist with a wrong hash, nor is half an
+/// flist. The section table is the farthest that this looks into bytes nobody vouches for.
+fn or_no_flist(refused: LoadError, bytes: &[u8], location: &Location) -> LoadError {
+    use FormatError::{NotAnFlist, Truncated};
+    match Layout::read(bytes) {
+        Err(error @ (NotAnFlist(_) | Truncated { .. })) => {
+            LoadError::Format { place: location.to_string(), error }
+        }
+        _ => refused,
     }
 }

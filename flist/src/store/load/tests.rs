@@ -1,5 +1,6 @@
 //! Loading from a server and from files.
 
+mod channel;
 mod trust;
 
 use super::*;

@@ -153,6 +153,54 @@ fn each_signer_states_the_name() {
 }
 
 #[test]
+fn channels() {
+    const NOW: i64 = 1_800_000_000;
+    let (ann, eve) = (Signer::new(), Signer::new());
+    let channel = |version: &str, expires: i64| Channel {
+        name: "web".parse().unwrap(),
+        version: version.parse().unwrap(),
+        root_hash: RootHash::of(b"x"),
+        flist: crate::trust::Reference::new("web.flist").unwrap(),
+        expires,
+    };
+    let pinned = |name: &str| {
+        let (name, min_version) = (name.parse().ok(), "1.9".parse().ok());
+        policy(Demands { name, min_version, ..demands(&[&ann]) })
+    };
+    let check = |policy: &Policy, channel: &Channel, by: &Signer| {
+        let bytes = channel.to_string().into_bytes();
+        // What the comment states is not asked, as the channel states it.
+        policy.check_channel(&bytes, &by.signatures(&bytes, "timestamp:1"), PLACE, NOW)
+    };
+    let good = channel("1.10", NOW + 1);
+    let (read, approval) = check(&pinned("web"), &good, &ann).unwrap();
+    assert_eq!((read, approval.signers), (good.clone(), vec![ann.key().id()]));
+    assert_eq!(approval.claims.unwrap().to_string(), "zimg name=web version=1.10");
+
+    let refused =
+        |policy: &Policy, channel: &Channel, by: &Signer| check(policy, channel, by).unwrap_err();
+    assert!(matches!(refused(&pinned("web"), &good, &eve), TrustError::UnknownKeys { .. }));
+    assert!(matches!(refused(&pinned("db"), &good, &ann), TrustError::WrongName { .. }));
+    let old = channel("1.8", NOW + 1);
+    assert!(matches!(refused(&pinned("web"), &old, &ann), TrustError::TooOld { .. }));
+    let expired = refused(&pinned("web"), &channel("1.10", NOW), &ann);
+    assert_eq!(expired, TrustError::Expired { expires: NOW, now: NOW });
+    assert!(expired.to_string().contains("2027-01-15 08:00:00 UTC"), "{expired}");
+
+    // Without a key there is no channel, whatever else is demanded.
+    for policy in [Policy::anything(), Policy::of_hash(good.root_hash)] {
+        assert_eq!(refused(&policy, &good, &ann), TrustError::KeylessChannel);
+    }
+    // The signature of an flist is none of a channel, nor what is signed but no channel one.
+    let bytes = good.to_string().into_bytes();
+    let of_flist = ann.signatures(BYTES, STATED);
+    let error = pinned("web").check_channel(&bytes, &of_flist, PLACE, NOW).unwrap_err();
+    assert!(matches!(error, TrustError::Forged { .. }), "{error}");
+    let error = pinned("web").check_channel(BYTES, &of_flist, PLACE, NOW).unwrap_err();
+    assert!(matches!(error, TrustError::BadChannel(_)), "{error}");
+}
+
+#[test]
 fn what_is_no_policy() {
     let ann = Signer::new();
     assert_eq!(Policy::new(Demands::default()), Err(PolicyError::Nothing));
