@@ -78,7 +78,31 @@ impl Chunk {
     }
 }
 
-/// Verified stored bytes of one chunk.
+/// Verified stored bytes of one chunk. Nothing else makes them:
+///
+/// ```compile_fail,E0451
+/// # use flist::{chunk::{Chunk, Stored}, id::ChunkId};
+/// let unverified = Stored { id: ChunkId::of(b""), len: 0, bytes: Box::from([]) };
+/// ```
+///
+/// and nothing else is decompressed:
+///
+/// ```compile_fail,E0308
+/// # use flist::chunk::Decompressor;
+/// Decompressor::new().unwrap().plain_into(&b"unverified".to_vec(), &mut Vec::new());
+/// ```
+///
+/// The control of both:
+///
+/// ```
+/// use flist::{chunk::{Chunk, Decompressor}, id::ChunkId};
+/// let chunk = Chunk { id: ChunkId::of(b"bytes"), pack: 0, stored_len: 5, len: 5, offset: 0 };
+/// let stored = chunk.verify(b"bytes".to_vec()).unwrap();
+/// let mut plain = Vec::new();
+/// Decompressor::new().unwrap().plain_into(&stored, &mut plain).unwrap();
+/// assert_eq!(plain, b"bytes");
+/// assert!(chunk.verify(b"other".to_vec()).is_err());
+/// ```
 #[derive(Debug)]
 pub struct Stored {
     id: ChunkId,

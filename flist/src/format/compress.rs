@@ -18,6 +18,12 @@ pub(super) fn compress(bytes: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
     Ok((frame.len() < bytes.len()).then_some(frame))
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many frames this thread has begun to read, for tests of what comes before that.
+    pub(crate) static FRAMES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// What reads frames one after the other: its memory, most of the cost of a small one, is reused.
 pub(super) struct Decompressor(Option<DCtx<'static>>);
 
@@ -32,6 +38,8 @@ impl Decompressor {
     /// The contents of the one frame that `stored` is, of exactly `len` bytes. Memory is taken as
     /// real output needs it.
     pub(super) fn decompress(&mut self, stored: &[u8], len: u64) -> Result<Vec<u8>, &'static str> {
+        #[cfg(test)]
+        FRAMES.set(FRAMES.get() + 1);
         let no_memory = "zstd has no memory";
         let zstd = self.0.as_mut().ok_or(no_memory)?;
         zstd.reset(ResetDirective::SessionOnly).map_err(|_code| no_memory)?;

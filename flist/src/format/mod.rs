@@ -16,6 +16,8 @@ mod meta;
 mod sections;
 mod xattrs;
 
+#[cfg(test)]
+pub(crate) use compress::FRAMES;
 pub use decode::{decode, decode_whole};
 pub use encode::encode;
 pub use error::{FormatError, Malformed, UnknownFeature};

@@ -102,6 +102,8 @@ pub(super) enum Act {
     Break(usize),
     /// Serves what was asked for with every so many bytes one changed.
     Corrupt(usize),
+    /// Serves the pack as if the byte at this offset of it had one bit changed.
+    Flip(usize),
     /// Sends the whole pack.
     Whole,
 }
@@ -219,6 +221,14 @@ impl Store for Scripted {
             Act::Corrupt(every) => {
                 let mut part = part;
                 part.iter_mut().step_by(every).for_each(|b| *b ^= 0x10);
+                body(part, range)
+            }
+            Act::Flip(at) => {
+                let mut part = part;
+                let within = at.checked_sub(usize::try_from(range.start).unwrap());
+                if let Some(byte) = within.and_then(|at| part.get_mut(at)) {
+                    *byte ^= 1 << (at % 8);
+                }
                 body(part, range)
             }
             Act::Whole => body(bytes.clone(), 0..pack.len),

@@ -2,6 +2,7 @@
 
 mod faults;
 mod prefetch;
+mod tamper;
 
 use std::sync::Arc;
 use std::sync::mpsc;

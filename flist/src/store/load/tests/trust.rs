@@ -110,19 +110,43 @@ fn both_hash_and_signature_where_both_are_demanded() {
     assert!(matches!(refusal(&server, &with(&eve, right)), TrustError::UnknownKeys { .. }));
 }
 
-/// What is no image says so only once somebody vouches for it.
+/// Frames that are decompressed while `load` runs.
+fn frames(load: impl FnOnce()) -> usize {
+    let before = format::FRAMES.get();
+    load();
+    format::FRAMES.get() - before
+}
+
+/// No byte of an flist reaches zstd before somebody vouches for it, whatever is wrong.
 #[test]
 fn nothing_is_decoded_before_it_is_vouched_for() {
-    let (ann, eve) = (Signer::new(), Signer::new());
-    let mut broken = flist();
-    let last = broken.len() - 1;
-    broken[last] ^= 1;
+    let (ann, eve, bytes) = (Signer::new(), Signer::new(), flist());
     let of_ann = policy(trusting(&[&ann]));
-    let stranger = refusal(&signed(&broken, &eve, STATED), &of_ann);
-    assert!(matches!(stranger, TrustError::UnknownKeys { .. }), "{stranger}");
-    // The control: signed, it is looked at.
+    let forged = signed(&bytes, &ann, STATED);
+    forged.put("/a.flist.minisig", ann.sign(b"another", STATED));
+    let unsigned = Server::start();
+    unsigned.put("/a.flist", bytes.clone());
+    let other_hash = Policy::of_hash(RootHash::of(b"another"));
+    let named = Policy::new(Demands { name: Some("db".parse().unwrap()), ..trusting(&[&ann]) });
+    let good = signed(&bytes, &ann, STATED);
+    for (what, server, policy) in [
+        ("another's", &signed(&bytes, &eve, STATED), &of_ann),
+        ("forged", &forged, &of_ann),
+        ("unsigned", &unsigned, &of_ann),
+        ("another name", &good, &named.unwrap()),
+        ("another hash", &good, &other_hash),
+    ] {
+        let refused = frames(|| drop(load_from(server, policy).unwrap_err()));
+        assert_eq!(refused, 0, "{what}");
+    }
+    // The controls: what is vouched for is decompressed, and what is wrong in it then told.
+    assert!(frames(|| drop(load_from(&good, &of_ann).unwrap())) > 0);
+    let mut broken = bytes;
+    *broken.last_mut().unwrap() ^= 1;
     let error = load_from(&signed(&broken, &ann, STATED), &of_ann).unwrap_err();
     assert!(matches!(error, LoadError::Format { .. }), "{error}");
+    let stranger = refusal(&signed(&broken, &eve, STATED), &of_ann);
+    assert!(matches!(stranger, TrustError::UnknownKeys { .. }), "{stranger}");
 }
 
 #[test]
