@@ -12,6 +12,8 @@ pub mod fs;
 pub mod fuse;
 pub mod id;
 pub mod image;
+#[cfg(test)]
+mod mutate;
 pub mod profile;
 pub mod store;
 pub mod trust;

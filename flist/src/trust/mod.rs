@@ -6,6 +6,9 @@
 mod channel;
 mod claims;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod name;
 mod policy;

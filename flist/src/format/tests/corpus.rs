@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
+use crate::mutate::Numbers;
 
 /// Rounds of mutation of each target.
 const ROUNDS: u32 = 20_000;
@@ -44,46 +45,10 @@ fn corpus_is_what_the_code_makes() {
     }
 }
 
-/// A generator of numbers that are the same each time (xorshift64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 1).unwrap() % end.max(1)
-    }
-
-    /// Changes some bytes of `data`, or moves, inserts and removes some.
-    fn mutate(&mut self, data: &mut Vec<u8>) {
-        for _ in 0..=self.below(4) {
-            let at = self.below(data.len());
-            let end = at + self.below(data.len() - at).min(16);
-            match self.below(6) {
-                0 => data.iter_mut().skip(at).take(1).for_each(|b| *b ^= 1 << (end % 8)),
-                1 => data
-                    .iter_mut()
-                    .skip(at)
-                    .take(1)
-                    .for_each(|b| *b = [0, 1, 0x7f, 0x80, 0xff][end % 5]),
-                2 => drop(data.drain(at..end)),
-                3 => data.extend_from_within(at..end),
-                4 => drop(data.splice(at..at, [end.to_le_bytes()[0]])),
-                _ => {
-                    let piece = data[at..end].to_vec();
-                    let to = self.below(data.len());
-                    drop(data.splice(to..to, piece));
-                }
-            }
-        }
-    }
-}
-
 fn mutations(seeds: BTreeMap<String, Vec<u8>>, file: impl Fn(Vec<u8>) -> Vec<u8>) -> (u32, u32) {
     let seeds: Vec<Vec<u8>> = seeds.into_values().collect();
     seeds.iter().for_each(|seed| drop(exercise(&file(seed.clone())).unwrap()));
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    let mut numbers = Numbers::new();
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..ROUNDS {
         let mut data = seeds[numbers.below(seeds.len())].clone();
