@@ -12,6 +12,7 @@ use tests::wire::SERVER;
 
 use crate::Bench;
 use crate::boot::{boot, boot_from, local_machine, scripted};
+use crate::plot::Bars;
 use crate::report::{Report, Times, megabytes};
 use crate::shop::{PLAIN, PROFILED, Shop, on_wire};
 use crate::sizes::squashfs;
@@ -55,9 +56,23 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         shop.machine(PLAIN, "")?,
         on_wire(Machine::new(&kernel, &download, "")),
     ];
+    let mut groups = Vec::new();
     for way in &WAYS {
-        measure(bench, report, way, &shop.server, &local, &machines)?;
+        let taken = measure(bench, way, &shop.server, &local, &machines)?;
+        tell(report, way, &taken);
+        groups.push((way.name.to_owned(), taken.times.iter().map(Times::median).collect()));
     }
+    report.plot(Bars {
+        file: "benchmarks/boot.svg",
+        title: "Debian to multi-user, by the way to the server: median guest time",
+        series: vec![
+            "zimg by its profile",
+            "zimg without",
+            "whole squashfs first",
+            "local squashfs",
+        ],
+        groups,
+    });
     Ok(())
 }
 
@@ -71,12 +86,11 @@ struct Taken {
 
 fn measure(
     bench: &Bench,
-    report: &mut Report,
     way: &Way,
     server: &Server,
     local: &Machine,
     machines: &[Machine; 3],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Taken> {
     let cable = way.path.map(Distance::start).transpose()?;
     let mut taken = Taken::default();
     for _ in 0..bench.runs {
@@ -92,8 +106,7 @@ fn measure(
         }
         taken.times[3].push(boot(local.start()?)?.multi_user);
     }
-    tell(report, way, &taken);
-    Ok(())
+    Ok(taken)
 }
 
 fn tell(report: &mut Report, way: &Way, taken: &Taken) {

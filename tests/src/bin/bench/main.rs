@@ -8,6 +8,7 @@ mod herd;
 mod mounted;
 mod network;
 mod peers;
+mod plot;
 mod report;
 mod scale;
 mod shop;
@@ -97,6 +98,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
     println!("{text}");
     if args.only.is_none() {
         std::fs::write(out::workspace().join("BENCHMARKS.md"), text)?;
+        for plot in report.plots() {
+            let file = out::workspace().join(plot.file);
+            std::fs::create_dir_all(file.parent().unwrap_or(out::workspace()))?;
+            std::fs::write(file, plot.svg())?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tests::root::run;
 
+use crate::plot::Bars;
+
 /// Sections of rows, in the order measured.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -17,6 +19,7 @@ struct Section {
     /// A table of its own: many systems side by side, the first row being their names.
     beside: Vec<Vec<String>>,
     rows: Vec<Row>,
+    plot: Option<Bars>,
 }
 
 struct Row {
@@ -90,6 +93,18 @@ impl Report {
         }
     }
 
+    /// Puts a picture under the section's title.
+    pub(crate) fn plot(&mut self, bars: Bars) {
+        if let Some(section) = self.sections.last_mut() {
+            section.plot = Some(bars);
+        }
+    }
+
+    /// All pictures.
+    pub(crate) fn plots(&self) -> impl Iterator<Item = &Bars> {
+        self.sections.iter().filter_map(|section| section.plot.as_ref())
+    }
+
     /// The whole page.
     ///
     /// # Errors
@@ -102,8 +117,11 @@ impl Report {
              runs with the spread in brackets; a peer's runs take turns with ours.\n",
             machine()?
         )?;
-        for Section { title, beside, rows } in &self.sections {
+        for Section { title, beside, rows, plot } in &self.sections {
             writeln!(text, "## {title}\n")?;
+            if let Some(Bars { file, title, .. }) = plot {
+                writeln!(text, "![{title}]({file})\n")?;
+            }
             for (number, row) in beside.iter().enumerate() {
                 writeln!(text, "| {} |", row.join(" | "))?;
                 if number == 0 {
