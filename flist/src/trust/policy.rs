@@ -19,8 +19,8 @@ pub struct Demands {
     pub min_version: Option<Version>,
 }
 
-/// What must hold before an image is believed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What must hold before an image is believed. There is no default.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     hash: Option<RootHash>,
     /// No key twice.
@@ -94,12 +94,12 @@ impl Policy {
 
     /// Only this root hash.
     pub fn of_hash(hash: RootHash) -> Self {
-        Self { hash: Some(hash), ..Self::default() }
+        Self { hash: Some(hash), ..Self::anything() }
     }
 
     /// Whatever is there. Who says so has told the user that nothing is verified.
     pub fn anything() -> Self {
-        Self::default()
+        Self { hash: None, keys: Vec::new(), signatures: 0, name: None, min_version: None }
     }
 
     /// The root hash it demands.
