@@ -1,9 +1,10 @@
 //! Asks time servers (SNTP, RFC 4330 and 5905): several at once, the first good answer counts.
 
 use crate::aside;
+use flist::store::look_up;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
-use std::net::{ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -157,7 +158,10 @@ pub(super) fn ask(servers: &[String]) -> Result<(Told, String), Vec<String>> {
 fn ask_one(server: &str, port: u16) -> Result<Told, String> {
     let text = |e: io::Error| e.to_string();
     let host = server.trim_start_matches('[').trim_end_matches(']');
-    let address = (host, port).to_socket_addrs().map_err(text)?.next();
+    let address = match host.parse::<IpAddr>() {
+        Ok(address) => Some(SocketAddr::new(address, port)),
+        Err(_name) => look_up(&format!("{host}:{port}")).map_err(text)?.into_iter().next(),
+    };
     let address = address.ok_or_else(|| "the name has no address".to_owned())?;
     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any).map_err(text)?;

@@ -4,6 +4,7 @@
 mod body;
 mod client;
 mod explain;
+mod look_up;
 mod proxy;
 mod range;
 mod resolver;
@@ -23,6 +24,7 @@ use super::{Body, Fault, Store, StoreError};
 use crate::image::Pack;
 use body::HttpBody;
 pub use client::{Client, ClientError, ClientOptions, ClockHelp};
+pub use look_up::look_up;
 pub use proxy::{BadProxy, Proxies, Proxy};
 
 /// A base URL beneath which `packs/` lies.

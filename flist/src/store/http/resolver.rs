@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use super::look_up::{is_silence, look_up};
 use super::proxy::{Proxies, Proxy};
 
 /// How long an answer is used without asking again.
@@ -108,13 +109,11 @@ impl Names {
 
 /// The resolver's answer in words of which an operator can make something.
 fn told(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    match text {
-        // musl's and glibc's.
-        "Try again" | "Temporary failure in name resolution" => "no DNS server answers".into(),
-        text => text.to_owned(),
+    if is_silence(error) {
+        return "no DNS server answers".into();
     }
+    let text = error.to_string();
+    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned()
 }
 
 /// Finds what is connected to: the host of a URL, or the proxy on the way to it.
@@ -133,8 +132,7 @@ impl Resolver for FirstHop {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let uri = self.proxies.of(uri).map_or(uri, Proxy::uri);
         let host = host_and_port(uri).ok_or_else(|| ureq::Error::BadUri(uri.to_string()))?;
-        let system = |host: &str| host.to_socket_addrs().map(Iterator::collect);
-        let found = self.names.addresses(&host, Instant::now(), system);
+        let found = self.names.addresses(&host, Instant::now(), look_up);
         let found = found.map_err(|e| ureq::Error::Other(Box::new(e)))?;
         let mut addresses = self.empty();
         found.into_iter().take(ADDRESSES).for_each(|address| addresses.push(address));
