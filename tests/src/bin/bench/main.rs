@@ -94,7 +94,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
             part(&bench, &mut report)?;
         }
     }
-    let text = report.markdown(bench.runs)?;
+    let made_by =
+        std::env::args().skip(1).fold("scripts/bench".to_owned(), |line, word| line + " " + &word);
+    let text = report.markdown(&made_by, bench.runs)?;
     println!("{text}");
     if args.only.is_none() {
         std::fs::write(out::workspace().join("BENCHMARKS.md"), text)?;

@@ -105,15 +105,15 @@ impl Report {
         self.sections.iter().filter_map(|section| section.plot.as_ref())
     }
 
-    /// The whole page.
+    /// The whole page, `made_by` a command.
     ///
     /// # Errors
     /// When the machine can't be described.
-    pub(crate) fn markdown(&self, runs: usize) -> anyhow::Result<String> {
+    pub(crate) fn markdown(&self, made_by: &str, runs: usize) -> anyhow::Result<String> {
         let mut text = String::from("# Benchmarks\n\n");
         writeln!(
             text,
-            "Made by `scripts/bench --runs {runs}`, everything in one sitting. {}. Timings are medians of {runs} \
+            "Made by `{made_by}`, everything in one sitting. {}. Timings are medians of {runs} \
              runs with the spread in brackets; a peer's runs take turns with ours.\n",
             machine()?
         )?;
