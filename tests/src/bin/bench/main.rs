@@ -25,7 +25,7 @@ use tests::{out, root};
 #[derive(FromArgs)]
 #[argh(name = "scripts/bench", example = "{command_name}\n{command_name} --only boot --runs 3")]
 struct Args {
-    /// measure only: sizes, build, mounted, peers, scale, network, boot, far, herd (default: all; BENCHMARKS.md is written only then)
+    /// measure only: sizes, build, mounted, peers, scale, network, boot, far, herd (default: all); what BENCHMARKS.md says of the others stays
     #[argh(option)]
     only: Option<String>,
     /// runs of each timing (default 5)
@@ -96,15 +96,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     let made_by =
         std::env::args().skip(1).fold("scripts/bench".to_owned(), |line, word| line + " " + &word);
-    let text = report.markdown(&made_by, bench.runs)?;
-    println!("{text}");
-    if args.only.is_none() {
-        std::fs::write(out::workspace().join("BENCHMARKS.md"), text)?;
-        for plot in report.plots() {
-            let file = out::workspace().join(plot.file);
-            std::fs::create_dir_all(file.parent().unwrap_or(out::workspace()))?;
-            std::fs::write(file, plot.svg())?;
-        }
+    let path = out::workspace().join("BENCHMARKS.md");
+    let old = std::fs::read_to_string(&path)?;
+    std::fs::write(path, report.page(&old, &made_by, bench.runs)?)?;
+    for plot in report.plots() {
+        let file = out::workspace().join(plot.file);
+        std::fs::create_dir_all(file.parent().unwrap_or(out::workspace()))?;
+        std::fs::write(file, plot.svg())?;
     }
     Ok(())
 }

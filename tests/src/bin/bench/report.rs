@@ -1,9 +1,8 @@
 //! The tables of BENCHMARKS.md.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use tests::root::run;
+use ::tests::root::run;
 
 use crate::plot::Bars;
 
@@ -105,39 +104,59 @@ impl Report {
         self.sections.iter().filter_map(|section| section.plot.as_ref())
     }
 
-    /// The whole page, `made_by` a command.
+    /// The page `old` with what was measured now, by the command `made_by`, in the place of what it
+    /// says of the same; all else stays.
     ///
     /// # Errors
     /// When the machine can't be described.
-    pub(crate) fn markdown(&self, made_by: &str, runs: usize) -> anyhow::Result<String> {
-        let mut text = String::from("# Benchmarks\n\n");
-        writeln!(
-            text,
-            "Made by `{made_by}`, everything in one sitting. {}. Timings are medians of {runs} \
-             runs with the spread in brackets; a peer's runs take turns with ours.\n",
-            machine()?
-        )?;
-        for Section { title, beside, rows, plot } in &self.sections {
-            writeln!(text, "## {title}\n")?;
-            if let Some(Bars { file, title, .. }) = plot {
-                writeln!(text, "![{title}]({file})\n")?;
+    pub(crate) fn page(&self, old: &str, made_by: &str, runs: usize) -> anyhow::Result<String> {
+        let told = format!("*{}; {runs} runs, by `{made_by}`.*", machine()?);
+        let mut sections = parts(old);
+        for section in &self.sections {
+            let text = section.markdown(&told);
+            match sections.iter_mut().find(|(title, _)| *title == section.title) {
+                Some((_, old)) => *old = text,
+                None => sections.push((section.title.clone(), text)),
             }
-            for (number, row) in beside.iter().enumerate() {
-                writeln!(text, "| {} |", row.join(" | "))?;
-                if number == 0 {
-                    writeln!(text, "|{}", "---|".repeat(row.len()))?;
-                }
+        }
+        let sections = sections.into_iter().map(|(title, text)| format!("\n## {title}\n\n{text}"));
+        Ok(HEAD.to_owned() + &sections.collect::<String>())
+    }
+}
+
+const HEAD: &str = "# Benchmarks
+
+Made by `scripts/bench`. Each part was measured in one sitting, by the command and on the machine that it
+names; a peer's runs take turns with ours. Timings are medians, with the spread in brackets.
+";
+
+/// The sections of a page: titles, and what stands under them.
+fn parts(page: &str) -> Vec<(String, String)> {
+    let parts = page.split("\n## ").skip(1).filter_map(|part| part.split_once("\n\n"));
+    parts.map(|(title, text)| (title.to_owned(), text.trim_end().to_owned() + "\n")).collect()
+}
+
+impl Section {
+    fn markdown(&self, told: &str) -> String {
+        let Self { beside, rows, plot, .. } = self;
+        let mut text = format!("{told}\n\n");
+        if let Some(Bars { file, title, .. }) = plot {
+            text += &format!("![{title}]({file})\n\n");
+        }
+        for (number, row) in beside.iter().enumerate() {
+            text += &format!("| {} |\n", row.join(" | "));
+            if number == 0 {
+                text += &format!("|{}\n", "---|".repeat(row.len()));
             }
-            if !beside.is_empty() {
-                text.push('\n');
-            }
-            writeln!(text, "| what | measured | peer | promise | kept |\n|---|---|---|---|---|")?;
-            for Row { what, value, peer, promise, kept } in rows {
-                writeln!(text, "| {what} | {value} | {peer} | {promise} | {} |", verdict(*kept))?;
-            }
+        }
+        if !beside.is_empty() {
             text.push('\n');
         }
-        Ok(text)
+        text += "| what | measured | peer | promise | kept |\n|---|---|---|---|---|\n";
+        for Row { what, value, peer, promise, kept } in rows {
+            text += &format!("| {what} | {value} | {peer} | {promise} | {} |\n", verdict(*kept));
+        }
+        text
     }
 }
 
@@ -215,4 +234,33 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
     let bytes = bytes as f64;
     if bytes < 1e6 { format!("{:.1} kB", bytes / 1e3) } else { format!("{:.2} MB", bytes / 1e6) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_stays() {
+        let mut report = Report::default();
+        report.section("Old");
+        report.fact("a", "1");
+        let first = report.page("", "bench", 3).unwrap();
+        let mut report = Report::default();
+        report.section("New");
+        report.fact("b", "2");
+        let second = report.page(&first, "bench --only new", 5).unwrap();
+        assert!(second.contains("| a | 1 |") && second.contains("| b | 2 |"), "{second}");
+        assert!(
+            second.contains("3 runs, by `bench`")
+                && second.contains("5 runs, by `bench --only new`")
+        );
+        let mut report = Report::default();
+        report.section("Old");
+        report.fact("a", "3");
+        let third = report.page(&second, "bench", 3).unwrap();
+        assert!(third.contains("| a | 3 |") && !third.contains("| a | 1 |"), "{third}");
+        assert_eq!(third.matches("## ").count(), 2, "{third}");
+        assert!(third.find("## Old") < third.find("## New"), "{third}");
+    }
 }
