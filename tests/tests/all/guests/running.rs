@@ -91,7 +91,8 @@ impl<'a> Running<'a> {
 
     /// All the same of a machine that has booted anew.
     pub(crate) fn holds_again(&mut self, after: &str) -> Result {
-        self.vm.log_in(LIMIT)?;
+        // The emulator is slow with a kernel that lies where another was translated.
+        self.vm.log_in(2 * LIMIT)?;
         self.fresh = guests::FRESH;
         let address = self.know()?;
         ensure!(address == self.address, "after {after}: {address} instead of {}", self.address);
