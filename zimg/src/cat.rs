@@ -4,17 +4,16 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use argh::FromArgs;
-use flist::id::RootHash;
-use flist::trust::{Name, Version};
 
 use crate::exit;
 use crate::open::{self, Contents};
 use crate::path;
-use crate::trust::trust;
+use crate::trust::demanding;
 
 /// Bytes read at a time.
 const STEP: u64 = 1 << 20;
 
+demanding! {
 /// Write files of an image to standard output, checked as they are read.
 #[derive(FromArgs)]
 #[argh(
@@ -33,28 +32,14 @@ pub(crate) struct Args {
     /// where the packs lie: a directory or URL, several being mirrors (default: the flist's folder)
     #[argh(option)]
     store: Vec<String>,
-    /// root hash the flist must have
-    #[argh(option)]
-    hash: Option<RootHash>,
-    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
-    #[argh(option)]
-    key: Vec<String>,
-    /// how many of these keys must have signed it (default 1)
-    #[argh(option)]
-    signatures: Option<usize>,
-    /// name of the image that the signature must state
-    #[argh(option)]
-    name: Option<Name>,
-    /// least version of the image that the signature must state
-    #[argh(option)]
-    min_version: Option<Version>,
+}
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.paths.is_empty() {
         return Err(exit::Usage("cat: name at least one path in the image".into()).into());
     }
-    let opened = open::image(&args.flist, &trust!(args))?;
+    let opened = open::image(&args.flist, &args.trust())?;
     let contents = Contents::new(&opened, &args.store)?;
     // All paths first: a wrong one should not show after half of the output.
     let inodes = args.paths.iter().map(|p| path::regular(&opened.image, p.as_bytes()));

@@ -5,15 +5,14 @@ use std::io::{self, Write};
 
 use argh::FromArgs;
 use flist::chunk::Chunk;
-use flist::id::RootHash;
 use flist::image::{Image, Kind};
-use flist::trust::{Name, Version};
 use serde_json::{Value, json};
 
 use crate::open::{self, Opened};
-use crate::trust::trust;
+use crate::trust::demanding;
 use crate::{exit, text};
 
+demanding! {
 /// Show an flist's root hash, sizes, counts, ratio, chunks and packs.
 #[derive(FromArgs)]
 #[argh(
@@ -28,25 +27,11 @@ pub(crate) struct Args {
     /// one JSON object
     #[argh(switch)]
     json: bool,
-    /// root hash the flist must have
-    #[argh(option)]
-    hash: Option<RootHash>,
-    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
-    #[argh(option)]
-    key: Vec<String>,
-    /// how many of these keys must have signed it (default 1)
-    #[argh(option)]
-    signatures: Option<usize>,
-    /// name of the image that the signature must state
-    #[argh(option)]
-    name: Option<Name>,
-    /// least version of the image that the signature must state
-    #[argh(option)]
-    min_version: Option<Version>,
+}
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let opened = open::image(&args.flist, &trust!(args))?;
+    let opened = open::image(&args.flist, &args.trust())?;
     let figures = Figures::of(&opened.image);
     let mut out = io::stdout().lock();
     exit::answer(

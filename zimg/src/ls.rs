@@ -3,14 +3,13 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use argh::FromArgs;
-use flist::id::RootHash;
 use flist::image::{Image, Ino, Inode, Kind};
-use flist::trust::{Name, Version};
 use serde_json::{Value, json};
 
-use crate::trust::trust;
+use crate::trust::demanding;
 use crate::{exit, open, path, text};
 
+demanding! {
 /// List what an flist holds, with all below it.
 #[derive(FromArgs)]
 #[argh(
@@ -29,25 +28,11 @@ pub(crate) struct Args {
     /// a JSON array, an entry a line
     #[argh(switch)]
     json: bool,
-    /// root hash the flist must have
-    #[argh(option)]
-    hash: Option<RootHash>,
-    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
-    #[argh(option)]
-    key: Vec<String>,
-    /// how many of these keys must have signed it (default 1)
-    #[argh(option)]
-    signatures: Option<usize>,
-    /// name of the image that the signature must state
-    #[argh(option)]
-    name: Option<Name>,
-    /// least version of the image that the signature must state
-    #[argh(option)]
-    min_version: Option<Version>,
+}
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let image = open::image(&args.flist, &trust!(args))?.image;
+    let image = open::image(&args.flist, &args.trust())?.image;
     let start = path::resolve(&image, args.path.as_bytes())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let base = args.path.trim_matches('/').as_bytes().to_vec();

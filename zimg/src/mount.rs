@@ -9,23 +9,22 @@ use anyhow::{Context, bail};
 use argh::FromArgs;
 use flist::fs::Fs;
 use flist::fuse::{self, MountOptions, Mounted, PROFILED_READAHEAD_KIB, READAHEAD_KIB, Unmounter};
-use flist::id::RootHash;
 use flist::profile::{Prefetch, Recorder};
 use flist::store::{Fetcher, Prefetched};
-use flist::trust::{Name, Version};
 use nix::sys::signal::Signal;
 
 use crate::exit::{self, Silent, Usage};
 use crate::open::{self, Opened};
 use crate::signals::StopSignals;
 use crate::text;
-use crate::trust::trust;
+use crate::trust::demanding;
 
 /// What a mount in the background says to the process that started it.
 const READY: &str = "mounted";
 /// Set in the environment of a mount in the background.
 const BACKGROUND: &str = "ZIMG_MOUNT_BACKGROUND";
 
+demanding! {
 /// Mount an image, read-only; contents are fetched and checked as they are read.
 #[derive(FromArgs)]
 #[argh(
@@ -50,21 +49,6 @@ pub(crate) struct Args {
     /// where the packs lie: a directory or URL, several being mirrors (default: the flist's folder)
     #[argh(option)]
     store: Vec<String>,
-    /// root hash the flist must have
-    #[argh(option)]
-    hash: Option<RootHash>,
-    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
-    #[argh(option)]
-    key: Vec<String>,
-    /// how many of these keys must have signed it (default 1)
-    #[argh(option)]
-    signatures: Option<usize>,
-    /// name of the image that the signature must state
-    #[argh(option)]
-    name: Option<Name>,
-    /// least version of the image that the signature must state
-    #[argh(option)]
-    min_version: Option<Version>,
     /// accept an flist from a URL without a key or hash to check it by
     #[argh(switch)]
     insecure: bool,
@@ -90,6 +74,7 @@ pub(crate) struct Args {
     #[argh(option, default = "128")]
     cache: u32,
 }
+}
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let background = std::env::var_os(BACKGROUND).is_some();
@@ -102,7 +87,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         rustix::process::setsid().context("setsid")?;
     }
     small_pages();
-    let opened = open::trusted(&args.flist, &trust!(args), args.insecure)?;
+    let opened = open::trusted(&args.flist, &args.trust(), args.insecure)?;
     let profile_out = args.profile_out.as_deref().map(std::path::absolute).transpose()?;
     let fetcher = open::patient_fetcher(&opened, &args.store, u64::from(args.cache) << 20)?;
     prefetch(args, &opened, &fetcher)?;

@@ -23,19 +23,44 @@ pub(crate) struct Trust<'a> {
     pub(crate) min_version: Option<&'a Version>,
 }
 
-/// The options of a command's arguments, which all that have them call the same.
-macro_rules! trust {
-    ($args:expr) => {
-        $crate::trust::Trust {
-            hash: $args.hash,
-            keys: &$args.key,
-            signatures: $args.signatures,
-            name: $args.name.as_ref(),
-            min_version: $args.min_version.as_ref(),
+/// The arguments of a command that opens an flist: its own, and behind them the options that say what
+/// is demanded of it. (argh has no way to share options.)
+macro_rules! demanding {
+    ($(#[$($attribute:tt)*])* pub(crate) struct Args { $($own:tt)* }) => {
+        $(#[$($attribute)*])*
+        pub(crate) struct Args {
+            $($own)*
+            /// root hash the flist must have
+            #[argh(option)]
+            hash: Option<flist::id::RootHash>,
+            /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
+            #[argh(option)]
+            key: Vec<String>,
+            /// how many of these keys must have signed it (default 1)
+            #[argh(option)]
+            signatures: Option<usize>,
+            /// name of the image that the signature must state
+            #[argh(option)]
+            name: Option<flist::trust::Name>,
+            /// least version of the image that the signature must state
+            #[argh(option)]
+            min_version: Option<flist::trust::Version>,
+        }
+
+        impl Args {
+            fn trust(&self) -> $crate::trust::Trust<'_> {
+                $crate::trust::Trust {
+                    hash: self.hash,
+                    keys: &self.key,
+                    signatures: self.signatures,
+                    name: self.name.as_ref(),
+                    min_version: self.min_version.as_ref(),
+                }
+            }
         }
     };
 }
-pub(crate) use trust;
+pub(crate) use demanding;
 
 impl Trust<'_> {
     /// The policy that they are; where there is none, anything is good.

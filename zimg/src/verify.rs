@@ -6,15 +6,13 @@ use std::ops::Range;
 use anyhow::anyhow;
 use argh::FromArgs;
 use flist::chunk::{Chunk, Decompressor};
-use flist::id::RootHash;
 use flist::image::{Image, Kind, Pack};
 use flist::store::{Store, StoreError};
-use flist::trust::{Name, Version};
 use rayon::prelude::*;
 
 use crate::exit::{self, Usage};
 use crate::progress::Bar;
-use crate::trust::{trust, vouched};
+use crate::trust::{demanding, vouched};
 use crate::{open, path, text};
 
 /// Most stored bytes asked for at once.
@@ -22,6 +20,7 @@ const REQUEST: u64 = 4 << 20;
 /// Bad chunks named one by one before the rest is only counted.
 const NAMED: usize = 20;
 
+demanding! {
 /// Check an flist and, with --all-chunks, every chunk in the store.
 #[derive(FromArgs)]
 #[argh(
@@ -42,28 +41,14 @@ pub(crate) struct Args {
     /// where the packs lie: a directory or URL; each is checked (default: the flist's folder)
     #[argh(option)]
     store: Vec<String>,
-    /// root hash the flist must have
-    #[argh(option)]
-    hash: Option<RootHash>,
-    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
-    #[argh(option)]
-    key: Vec<String>,
-    /// how many of these keys must have signed it (default 1)
-    #[argh(option)]
-    signatures: Option<usize>,
-    /// name of the image that the signature must state
-    #[argh(option)]
-    name: Option<Name>,
-    /// least version of the image that the signature must state
-    #[argh(option)]
-    min_version: Option<Version>,
+}
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !args.all_chunks && !args.store.is_empty() {
         return Err(Usage("verify: --store goes with --all-chunks, which reads it".into()).into());
     }
-    let opened = open::image(&args.flist, &trust!(args))?;
+    let opened = open::image(&args.flist, &args.trust())?;
     let sure = if args.hash.is_some() { ", as demanded" } else { "" };
     let mut out = io::stdout();
     let vouched = vouched(&opened.approval);

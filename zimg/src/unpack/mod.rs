@@ -8,15 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use argh::FromArgs;
-use flist::id::RootHash;
-use flist::trust::{Name, Version};
 
 use crate::open::{self, Contents};
 use crate::progress::Bar;
 use crate::signals::Stop;
-use crate::trust::trust;
+use crate::trust::demanding;
 use tree::Tree;
 
+demanding! {
 /// Write an image out as an ordinary directory tree.
 #[derive(FromArgs)]
 #[argh(
@@ -38,29 +37,15 @@ pub(crate) struct Args {
     /// where the packs lie: a directory or URL, several being mirrors (default: the flist's folder)
     #[argh(option)]
     store: Vec<String>,
-    /// root hash the flist must have
-    #[argh(option)]
-    hash: Option<RootHash>,
-    /// public key that must have signed it: the file NAME.pub, or its base64; of several one is enough
-    #[argh(option)]
-    key: Vec<String>,
-    /// how many of these keys must have signed it (default 1)
-    #[argh(option)]
-    signatures: Option<usize>,
-    /// name of the image that the signature must state
-    #[argh(option)]
-    name: Option<Name>,
-    /// least version of the image that the signature must state
-    #[argh(option)]
-    min_version: Option<Version>,
     /// accept an flist from a URL without a key or hash to check it by
     #[argh(switch)]
     insecure: bool,
 }
+}
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let stop = Stop::on_signals()?;
-    let opened = open::trusted(&args.flist, &trust!(args), args.insecure)?;
+    let opened = open::trusted(&args.flist, &args.trust(), args.insecure)?;
     let contents = Contents::new(&opened, &args.store)?;
     let made = prepare(&args.dir)?;
     let root = rustix::fs::open(
