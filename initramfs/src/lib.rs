@@ -186,9 +186,14 @@ fn config_path(number: usize, file: &Path) -> Result<String, Error> {
 /// and something else end each boot.
 fn public_key(path: &Path) -> Result<Vec<u8>, Error> {
     let bytes = read(path)?;
-    let key = std::str::from_utf8(&bytes).ok().map(str::trim);
-    let line = key.and_then(|text| text.lines().next_back());
-    if line.is_some_and(|line| PublicKey::from_base64(line.trim()).is_ok()) {
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let key = match lines.as_slice() {
+        [comment, key] if comment.starts_with("untrusted comment:") => Some(*key),
+        [key] => Some(*key),
+        _ => None,
+    };
+    if key.is_some_and(|key| PublicKey::from_base64(key).is_ok()) {
         return Ok(bytes);
     }
     Err(Error::NotKey { path: path.to_owned() })

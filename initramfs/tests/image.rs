@@ -265,8 +265,14 @@ fn public_keys_and_nothing_else() {
 
     fs::remove_file(bench.path("out.img")).unwrap();
     let secret = format!("untrusted comment: secret\nRWRTY0Iy{}\n", "A".repeat(204));
-    for (name, text) in [("fleet.key", secret.as_str()), ("page.pub", "<html>"), ("empty.pub", "")]
-    {
+    // A node would refuse it, at each boot.
+    let two = format!("{KEY}\n{KEY}\n");
+    for (name, text) in [
+        ("fleet.key", secret.as_str()),
+        ("page.pub", "<html>"),
+        ("empty.pub", ""),
+        ("two.pub", two.as_str()),
+    ] {
         bench.put(name, text.as_bytes());
         let (status, said) = bench.refuse(&["--modules", "none", "--key", name]);
         assert_eq!(status, Some(1), "{said}");
