@@ -33,10 +33,9 @@ fn by_kinds(
         let kinds = [AddressFamily::INET, AddressFamily::INET6];
         kinds.into_iter().filter_map(|kind| one(kind).ok()).find(|found| !found.is_empty())
     };
-    if apart.load(Ordering::Relaxed)
-        && let Some(found) = each()
-    {
-        return Ok(found);
+    if apart.load(Ordering::Relaxed) {
+        // The error of both is the one to tell.
+        return each().map_or_else(both, Ok);
     }
     match both() {
         Err(error) if is_silence(&error) => match each() {
