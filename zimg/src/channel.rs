@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use argh::FromArgs;
 use flist::date;
-use flist::format::decode_whole;
 use flist::id::RootHash;
+use flist::store::Location;
 use flist::trust::{
     CHANNEL_SUFFIX, Channel, Claims, MAX_CHANNEL_LEN, Name, Reference, Signatures, Version,
 };
@@ -16,7 +16,7 @@ use flist::trust::{
 use crate::exit::{self, Usage};
 use crate::sign::{self, secret::Secret};
 use crate::trust::{Trust, vouched};
-use crate::{open, output};
+use crate::{file, open};
 
 /// Seconds of a day, and the most days that a channel may last: a thousand years.
 const DAY: i64 = 86_400;
@@ -121,9 +121,7 @@ fn set(args: &SetArgs) -> anyhow::Result<()> {
         return Err(Usage(why).into());
     }
     let flist = reference(args)?;
-    let bytes =
-        fs::read(&args.flist).with_context(|| format!("can't read {}", args.flist.display()))?;
-    decode_whole(&bytes).with_context(|| args.flist.display().to_string())?;
+    let bytes = sign::flist(&args.flist)?;
     let secret = Secret::load(&args.sign, args.password_file.as_deref())?;
     let (name, version) = identity(args, &bytes, &secret)?;
     let expires = date::now() + i64::from(args.days) * DAY;
@@ -133,7 +131,7 @@ fn set(args: &SetArgs) -> anyhow::Result<()> {
     }
     let text = channel.to_string().into_bytes();
     anyhow::ensure!(text.len() as u64 <= MAX_CHANNEL_LEN, "the URL is too long for a channel");
-    output::write(&args.channel, &text, output::PUBLIC)?;
+    file::write(&args.channel, &text, file::PUBLIC)?;
     let claims = claims(&channel);
     sign::sign(&args.channel, &text, &secret, &claims.to_string(), false)
         .with_context(|| format!("{} is written, but not signed", args.channel.display()))?;
@@ -145,7 +143,7 @@ fn set(args: &SetArgs) -> anyhow::Result<()> {
 
 /// Whether `path` is a channel's, by its name.
 pub(crate) fn is_channel(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().ends_with(CHANNEL_SUFFIX.as_bytes())
+    Location::Path(path.to_owned()).is_channel()
 }
 
 /// What the signature of a channel states: what itself does.
@@ -217,11 +215,11 @@ fn no_step_back(path: &Path, new: &Channel) -> anyhow::Result<()> {
 
 fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let trust = Trust {
-        hash: None,
         keys: &args.key,
         signatures: args.signatures,
         name: args.name.as_ref(),
         min_version: args.min_version.as_ref(),
+        ..Trust::default()
     };
     let (channel, approval) = open::channel(&args.channel, &trust)?;
     let by = match &approval {

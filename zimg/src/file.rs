@@ -1,9 +1,9 @@
-//! Small files that appear whole under their name or not at all.
+//! Small files: read whole, and written so that they appear whole under their name or not at all.
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -11,6 +11,18 @@ use anyhow::Context;
 pub(crate) const PUBLIC: u32 = 0o666;
 /// For the owner alone.
 pub(crate) const PRIVATE: u32 = 0o600;
+
+/// All bytes of the file `path`.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("can't read {}", path.display()))
+}
+
+/// The path whose name has `suffix` more.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
 
 /// Writes `bytes` to the file `path`, in the place of what is there.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {

@@ -232,22 +232,13 @@ fn fetch(
     max_len: u64,
     deadline: Option<Instant>,
 ) -> Result<(Vec<u8>, RootHash), StoreError> {
-    match location {
-        Location::Url(url) => {
-            // Between two packets there is time for it.
-            let mut hasher = blake3::Hasher::new();
-            let mut each = |block: &[u8]| {
-                hasher.update(block);
-            };
-            let bytes = client.get_whole(url, max_len, deadline, &mut each)?;
-            Ok((bytes, hasher.finalize().into()))
-        }
-        Location::Path(path) => {
-            let bytes = read_file(path, max_len)?;
-            let hash = RootHash::of(&bytes);
-            Ok((bytes, hash))
-        }
-    }
+    // Between two packets there is time for it.
+    let mut hasher = blake3::Hasher::new();
+    let mut each = |block: &[u8]| {
+        hasher.update(block);
+    };
+    let bytes = get(client, location, max_len, deadline, &mut each)?;
+    Ok((bytes, hasher.finalize().into()))
 }
 
 /// All of a file that belongs to an image and lies at `location`, such as a profile, if it is no longer
@@ -260,19 +251,24 @@ pub fn load_file(
     location: &Location,
     max_len: u64,
 ) -> Result<Vec<u8>, StoreError> {
-    load_file_by(client, location, max_len, None)
+    get(client, location, max_len, None, &mut |_block| {})
 }
 
-/// The same, given up at the deadline, if there is one.
-fn load_file_by(
+/// The same, given up at the deadline, if there is one. Each block is shown as it comes.
+fn get(
     client: &Client,
     location: &Location,
     max_len: u64,
     deadline: Option<Instant>,
+    each: &mut dyn FnMut(&[u8]),
 ) -> Result<Vec<u8>, StoreError> {
     match location {
-        Location::Url(url) => client.get_whole(url, max_len, deadline, &mut |_block| {}),
-        Location::Path(path) => read_file(path, max_len),
+        Location::Url(url) => client.get_whole(url, max_len, deadline, each),
+        Location::Path(path) => {
+            let bytes = read_file(path, max_len)?;
+            each(&bytes);
+            Ok(bytes)
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! `zimg keygen`: a key pair to sign images with.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use argh::FromArgs;
 
 use super::{password, secret};
-use crate::{exit, output};
+use crate::{exit, file};
 
 /// Make a key pair to sign images with: NAME.key to sign, NAME.pub to be trusted.
 #[derive(FromArgs)]
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let (secret, public) = (with(&args.name, ".key"), with(&args.name, ".pub"));
+    let (secret, public) = (file::beside(&args.name, ".key"), file::beside(&args.name, ".pub"));
     for path in [&secret, &public] {
         if !args.force && path.symlink_metadata().is_ok() {
             bail!("{} is there already: name another, or --force to lose it", path.display());
@@ -46,8 +46,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         false => Some(password::fresh(args.password_file.as_deref())?),
     };
     let files = secret::generate(password)?;
-    output::write(&secret, files.secret.as_bytes(), output::PRIVATE)?;
-    output::write(&public, files.public.as_bytes(), output::PUBLIC)?;
+    file::write(&secret, files.secret.as_bytes(), file::PRIVATE)?;
+    file::write(&public, files.public.as_bytes(), file::PUBLIC)?;
     let mut out = io::stdout();
     let told = writeln!(
         out,
@@ -60,10 +60,4 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         files.key
     );
     exit::answer(true, told)
-}
-
-fn with(name: &Path, suffix: &str) -> PathBuf {
-    let mut name = name.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

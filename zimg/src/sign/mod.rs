@@ -16,7 +16,7 @@ use flist::format::decode_whole;
 use flist::trust::{Channel, Claims, MAX_SIGNATURES_LEN, Name, SUFFIX, Signatures, Version};
 
 use crate::exit::{self, Usage};
-use crate::{channel, output};
+use crate::{channel, file};
 use secret::Secret;
 
 /// Sign an flist, or a channel: whoever trusts the key can trust the image.
@@ -58,13 +58,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return sign_channel(args);
     }
     let name = args.name.clone().map_or_else(|| name_of(&args.flist), Ok)?;
-    let bytes =
-        fs::read(&args.flist).with_context(|| format!("can't read {}", args.flist.display()))?;
-    decode_whole(&bytes).with_context(|| args.flist.display().to_string())?;
+    let bytes = flist(&args.flist)?;
     let secret = Secret::load(&args.key, args.password_file.as_deref())?;
     let claims = claims(name, args.version.clone())?;
     sign(&args.flist, &bytes, &secret, &claims.to_string(), args.add)?;
     exit::answer(true, tell(&args.flist, &secret, &claims))
+}
+
+/// The bytes of the file `path`, which is an flist.
+pub(crate) fn flist(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = file::read(path)?;
+    decode_whole(&bytes).with_context(|| path.display().to_string())?;
+    Ok(bytes)
 }
 
 /// Signs a channel, which states by itself what it names.
@@ -74,7 +79,7 @@ fn sign_channel(args: &Args) -> anyhow::Result<()> {
         return Err(Usage(why.into()).into());
     }
     let path = &args.flist;
-    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let bytes = file::read(path)?;
     let channel = Channel::parse(&bytes).with_context(|| path.display().to_string())?;
     let secret = Secret::load(&args.key, args.password_file.as_deref())?;
     let claims = channel::claims(&channel);
@@ -102,9 +107,7 @@ pub(crate) fn name_of(flist: &Path) -> anyhow::Result<Name> {
 
 /// Where the signatures of `file` lie.
 pub(crate) fn beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(SUFFIX);
-    PathBuf::from(name)
+    file::beside(file, SUFFIX)
 }
 
 /// Lays the signature of `bytes`, those of `file`, beside it, in the place of all that are there, or
@@ -122,7 +125,7 @@ pub(crate) fn sign(
     let text = signatures.to_string();
     // What nobody could read is not written.
     Signatures::parse(text.as_bytes()).with_context(|| format!("{}", path.display()))?;
-    output::write(&path, text.as_bytes(), output::PUBLIC)
+    file::write(&path, text.as_bytes(), file::PUBLIC)
 }
 
 /// The signatures in the file `path`, if there is one.
@@ -134,7 +137,7 @@ fn there(path: &Path) -> anyhow::Result<Signatures> {
             anyhow::ensure!(about.len() <= MAX_SIGNATURES_LEN, "{}: too long", path.display());
         }
     }
-    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let bytes = file::read(path)?;
     Signatures::parse(&bytes).with_context(|| format!("{}", path.display()))
 }
 

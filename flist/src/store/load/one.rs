@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Instant;
 
-use super::{LoadError, LoadOptions, Loaded, fetch, load_file_by};
+use super::{LoadError, LoadOptions, Loaded, fetch, get};
 use crate::date;
 use crate::format::{self, FormatError, Layout};
 use crate::id::RootHash;
@@ -120,7 +120,8 @@ impl Attempt<'_> {
     fn signatures(&self, location: &Location) -> Result<Signatures, LoadError> {
         let beside = location.beside(SUFFIX);
         let at = || beside.to_string();
-        let bytes = load_file_by(self.client, &beside, MAX_SIGNATURES_LEN, self.options.deadline);
+        let bytes =
+            get(self.client, &beside, MAX_SIGNATURES_LEN, self.options.deadline, &mut |_block| {});
         let refused = |error| LoadError::Trust { place: location.to_string(), error };
         match bytes {
             Ok(bytes) => Signatures::parse(&bytes)
