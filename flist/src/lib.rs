@@ -12,8 +12,9 @@ pub mod fs;
 pub mod fuse;
 pub mod id;
 pub mod image;
-#[cfg(test)]
-mod mutate;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod mutate;
 pub mod profile;
 pub mod store;
 pub mod trust;

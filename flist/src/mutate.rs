@@ -1,22 +1,25 @@
 //! For tests: what a fuzzer does to its seeds, the same each time.
 
 /// A generator of numbers that are the same each time (xorshift64).
-pub(crate) struct Numbers(u64);
+pub struct Numbers(u64);
 
 impl Numbers {
-    pub(crate) fn new() -> Self {
+    /// One that begins anew.
+    #[expect(clippy::new_without_default, reason = "no number is the natural first")]
+    pub fn new() -> Self {
         Self(0x9e37_79b9_7f4a_7c15)
     }
 
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    /// The next number, below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 1).unwrap() % end.max(1)
+        usize::try_from(self.0 >> 1).unwrap_or(usize::MAX) % end.max(1)
     }
 
     /// Changes some bytes of `data`, or moves, inserts and removes some.
-    pub(crate) fn mutate(&mut self, data: &mut Vec<u8>) {
+    pub fn mutate(&mut self, data: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
             let at = self.below(data.len());
             let end = at + self.below(data.len() - at).min(16);

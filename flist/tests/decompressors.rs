@@ -2,8 +2,10 @@
 //! fails here until somebody has seen that what it gets is verified, or the builder's own.
 #![expect(clippy::unwrap_used, reason = "a test ends where anything fails")]
 
+mod sources;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What decompresses, by its names in zstd, flate2 and lzma-rust2.
 const DECOMPRESSORS: [&str; 8] = [
@@ -24,24 +26,9 @@ const LOOKED_AT: [(&str, &str); 3] = [
     ("flist/src/format/compress.rs", "an flist's sections, once store::load has vouched for it"),
 ];
 
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ext| ext == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn decompressors_are_where_they_were_looked_at() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut files = Vec::new();
-    for room in ["flist/src", "init/src", "zimg/src"] {
-        sources(&workspace.join(room), &mut files);
-    }
+    let files = sources::below(&["flist/src", "init/src", "zimg/src"]);
     assert!(files.len() > 200, "{}", files.len());
     let mut with: Vec<&Path> = Vec::new();
     for file in &files {
@@ -50,7 +37,7 @@ fn decompressors_are_where_they_were_looked_at() {
         let (code, _tests) = text.split_once("#[cfg(test)]\nmod tests").unwrap_or((&text, ""));
         let is_test = file.components().any(|part| part.as_os_str() == "tests");
         if !is_test && DECOMPRESSORS.iter().any(|name| code.contains(name)) {
-            with.push(file.strip_prefix(workspace).unwrap());
+            with.push(file.strip_prefix(sources::workspace()).unwrap());
         }
     }
     with.sort();

@@ -1,20 +1,10 @@
 //! SECURITY.md names tests that show its claims: they are there.
 #![expect(clippy::unwrap_used, reason = "a test ends where anything fails")]
 
+mod sources;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ext| ext == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 /// Names of tests: words in backquotes that underscores join, as those of no option are.
 fn named(text: &str) -> BTreeSet<&str> {
@@ -27,12 +17,8 @@ fn named(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn the_tests_that_security_names_exist() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let text = fs::read_to_string(workspace.join("SECURITY.md")).unwrap();
-    let mut files = Vec::new();
-    for room in ["flist/src", "flist/tests", "init/src", "tests/tests"] {
-        sources(&workspace.join(room), &mut files);
-    }
+    let text = fs::read_to_string(sources::workspace().join("SECURITY.md")).unwrap();
+    let files = sources::below(&["flist/src", "flist/tests", "init/src", "tests/tests"]);
     let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     let names = named(&text);
     let missing: Vec<_> =

@@ -2,14 +2,9 @@
 //! and what was read keeps its promises. Their seeds run in ordinary tests, too.
 #![expect(clippy::panic, reason = "a fuzz target panics where a promise is not kept")]
 
+use super::examples::{FILE, KEY, STATED};
 use super::{Channel, Claims, PublicKey, Signatures};
 use crate::store::Location;
-
-/// The key of the examples of minisign's own crates, and what it signed: the file `test`, once as it
-/// is and once by its hash.
-const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
-const FILE: &[u8] = b"test";
-const STATED: [&str; 2] = ["timestamp:1556193335\tfile:test", "timestamp:1555779966\tfile:test"];
 
 /// Reads a file of signatures, of which only the examples can be good.
 pub fn signature(bytes: &[u8]) {

@@ -138,10 +138,9 @@ impl fmt::Display for PublicKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::examples::KEY;
     use proptest::prelude::*;
 
-    /// minisign's own, with which its releases are signed.
-    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     const ID: &str = "E7620F1842B4E81F";
 
     #[test]

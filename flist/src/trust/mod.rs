@@ -7,6 +7,8 @@ mod channel;
 mod claims;
 mod error;
 #[cfg(any(test, feature = "testing"))]
+mod examples;
+#[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod key;

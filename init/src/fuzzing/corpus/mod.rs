@@ -10,6 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::{TARGETS, run};
+use flist::mutate::Numbers;
 
 /// Inputs by their names.
 type Seeds = BTreeMap<&'static str, Vec<u8>>;
@@ -60,43 +61,11 @@ fn corpus_and_crashes_of_old_do_no_harm() {
     }
 }
 
-/// A generator of numbers that are the same each time (xorshift64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 1).unwrap() % end.max(1)
-    }
-
-    /// Changes, moves, repeats and removes some bytes of `data`.
-    fn mutate(&mut self, data: &mut Vec<u8>) {
-        for _ in 0..=self.below(4) {
-            let at = self.below(data.len());
-            let end = at + self.below(data.len() - at).min(16);
-            let kind = self.below(5);
-            match (kind, data.get_mut(at)) {
-                (0, Some(byte)) => *byte ^= 1 << (end % 8),
-                (1, Some(byte)) => *byte = [0, 1, 0x7f, 0x80, 0xff][end % 5],
-                (2, _) => drop(data.drain(at..end)),
-                (3, _) => data.extend_from_within(at..end),
-                _ => {
-                    let piece = data[at..end].to_vec();
-                    let to = self.below(data.len());
-                    drop(data.splice(to..to, piece));
-                }
-            }
-        }
-    }
-}
-
 #[test]
 fn corpus_mutations_never_panic() {
     for (target, run) in TARGETS {
         let seeds: Vec<Vec<u8>> = seeds(target).into_values().collect();
-        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        let mut numbers = Numbers::new();
         for _ in 0..ROUNDS {
             let mut data = seeds[numbers.below(seeds.len())].clone();
             numbers.mutate(&mut data);
