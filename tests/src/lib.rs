@@ -6,6 +6,7 @@ pub mod compare;
 pub mod cpio;
 pub mod disk;
 pub mod distance;
+pub mod dns;
 pub mod guests;
 pub mod http_faults;
 pub mod images;

@@ -16,8 +16,8 @@ pub struct Recipe {
     pub suite: &'static str,
     /// mmdebstrap variant.
     pub variant: &'static str,
-    /// Packages on top of the variant.
-    pub packages: &'static [&'static str],
+    /// Packages on top of the variant, in groups that recipes share.
+    pub packages: &'static [&'static [&'static str]],
     /// Shell commands run at the end, the root being `$1`.
     pub finish: &'static [&'static str],
 }
@@ -27,7 +27,7 @@ pub struct Recipe {
 pub const DEBIAN: Recipe = Recipe {
     suite: "bookworm",
     variant: "important",
-    packages: &[
+    packages: &[&[
         "systemd-sysv",
         "dbus",
         "openssh-server",
@@ -36,13 +36,8 @@ pub const DEBIAN: Recipe = Recipe {
         "attr",
         "ifupdown",
         "isc-dhcp-client",
-    ],
-    finish: &[
-        "chroot \"$1\" passwd -d root",
-        // Where the image names no host, the network does.
-        "rm -f \"$1/etc/hostname\"",
-        "rm -f \"$1/etc/resolv.conf\"; touch \"$1/etc/resolv.conf\"",
-    ],
+    ]],
+    finish: &[NO_PASSWORD, NO_HOSTNAME, NO_RESOLV_CONF],
 };
 
 /// Debian 12 with systemd, and both networkd and NetworkManager, of which the command line chooses.
@@ -50,20 +45,10 @@ pub const DEBIAN: Recipe = Recipe {
 pub const NETWORKS: Recipe = Recipe {
     suite: "bookworm",
     variant: "minbase",
-    packages: &[
-        "systemd-sysv",
-        "udev",
-        "dbus",
-        "systemd-resolved",
-        "network-manager",
-        "iproute2",
-        "isc-dhcp-client",
-        "kexec-tools",
-        "busybox",
-    ],
+    packages: &[SYSTEMD, &["systemd-resolved", "network-manager"], TOOLS],
     finish: &[
-        "chroot \"$1\" passwd -d root",
-        "rm -f \"$1/etc/hostname\"",
+        NO_PASSWORD,
+        NO_HOSTNAME,
         "printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' \
          > \"$1/etc/systemd/network/80-dhcp.network\"",
     ],
@@ -73,16 +58,7 @@ pub const NETWORKS: Recipe = Recipe {
 pub const NETWORK_MANAGER: Recipe = Recipe {
     suite: "bookworm",
     variant: "minbase",
-    packages: &[
-        "systemd-sysv",
-        "udev",
-        "dbus",
-        "network-manager",
-        "iproute2",
-        "isc-dhcp-client",
-        "kexec-tools",
-        "busybox",
-    ],
+    packages: &[SYSTEMD, &["network-manager"], TOOLS],
     finish: &[NO_PASSWORD, NO_HOSTNAME, NO_RESOLV_CONF],
 };
 
@@ -90,16 +66,7 @@ pub const NETWORK_MANAGER: Recipe = Recipe {
 pub const IFUPDOWN: Recipe = Recipe {
     suite: "bookworm",
     variant: "minbase",
-    packages: &[
-        "systemd-sysv",
-        "udev",
-        "dbus",
-        "ifupdown",
-        "isc-dhcp-client",
-        "iproute2",
-        "kexec-tools",
-        "busybox",
-    ],
+    packages: &[SYSTEMD, &["ifupdown"], TOOLS],
     finish: &[NO_PASSWORD, NO_HOSTNAME, NO_RESOLV_CONF, IFUPDOWN_DHCP],
 };
 
@@ -107,17 +74,7 @@ pub const IFUPDOWN: Recipe = Recipe {
 pub const SYSVINIT: Recipe = Recipe {
     suite: "bookworm",
     variant: "minbase",
-    packages: &[
-        "sysvinit-core",
-        "sysv-rc",
-        "initscripts",
-        "udev",
-        "ifupdown",
-        "isc-dhcp-client",
-        "iproute2",
-        "kexec-tools",
-        "busybox",
-    ],
+    packages: &[SYSV, &["sysv-rc"], TOOLS],
     finish: &[NO_PASSWORD, NO_HOSTNAME, NO_RESOLV_CONF, IFUPDOWN_DHCP, SERIAL_GETTY],
 };
 
@@ -125,17 +82,7 @@ pub const SYSVINIT: Recipe = Recipe {
 pub const OPENRC: Recipe = Recipe {
     suite: "bookworm",
     variant: "minbase",
-    packages: &[
-        "openrc",
-        "sysvinit-core",
-        "initscripts",
-        "udev",
-        "ifupdown",
-        "isc-dhcp-client",
-        "iproute2",
-        "kexec-tools",
-        "busybox",
-    ],
+    packages: &[SYSV, &["openrc"], TOOLS],
     finish: &[
         NO_PASSWORD,
         NO_HOSTNAME,
@@ -152,18 +99,7 @@ pub const OPENRC: Recipe = Recipe {
 pub const CLOUD: Recipe = Recipe {
     suite: "bookworm",
     variant: "minbase",
-    packages: &[
-        "systemd-sysv",
-        "udev",
-        "dbus",
-        "systemd-resolved",
-        "cloud-init",
-        "netplan.io",
-        "iproute2",
-        "isc-dhcp-client",
-        "kexec-tools",
-        "busybox",
-    ],
+    packages: &[SYSTEMD, &["systemd-resolved", "cloud-init", "netplan.io"], TOOLS],
     finish: &[
         NO_PASSWORD,
         NO_HOSTNAME,
@@ -182,6 +118,11 @@ pub const CLOUD: Recipe = Recipe {
          >\"$1/etc/systemd/system/cloud-.service.d/quiet.conf\"",
     ],
 };
+
+const SYSTEMD: &[&str] = &["systemd-sysv", "udev", "dbus"];
+const SYSV: &[&str] = &["sysvinit-core", "initscripts", "udev", "ifupdown"];
+/// What the tests do to networks with, and start kernels.
+const TOOLS: &[&str] = &["iproute2", "isc-dhcp-client", "kexec-tools", "busybox"];
 
 const NO_PASSWORD: &str = "chroot \"$1\" passwd -d root";
 /// Where the image names no host, the network does.
@@ -213,7 +154,7 @@ pub fn tar(recipe: &Recipe) -> anyhow::Result<PathBuf> {
     let mut command = Command::new("mmdebstrap");
     command
         .arg(format!("--variant={}", recipe.variant))
-        .arg(format!("--include={}", recipe.packages.join(",")))
+        .arg(format!("--include={}", recipe.packages.concat().join(",")))
         // Package lists and caches are of no use in an image.
         .args(["--aptopt=Acquire::Languages \"none\"", "--skip=output/dev"])
         .args(recipe.finish.iter().map(|line| format!("--customize-hook={line}")))

@@ -1,9 +1,10 @@
 //! Boots that must fail: each shows what was wrong, what was tried and how to mend it, and then
 //! does what `zimg.onfail=` says.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 
+use tests::dns;
 use tests::http_faults::{Fault, FaultyServer};
 use tests::inbox::Posted;
 use tests::lab::Server;
@@ -82,25 +83,11 @@ fn a_store_without_the_packs() -> Result {
 #[test]
 fn unknown_host() -> Result {
     let _lab = images::lab()?;
-    let dns = UdpSocket::bind("127.0.0.1:53")?;
-    std::thread::spawn(move || no_such_name(&dns));
+    dns::serve("127.0.0.1:53", |_kind| dns::Answer::NoSuchName)?;
     let arguments = debian()?.replace("10.0.2.2:8080", "nowhere.test");
     let address = "ip=10.0.2.15::10.0.2.2:24::eth0:none:10.0.2.2";
     let machine = machine(&format!("{arguments} {address} zimg.timeout=10"))?;
     refused("DNS", &machine, &["nowhere.test", "name", "10.0.2.2"])
-}
-
-/// Answers every question of the Domain Name System with "no such name" (RFC 1035, RCODE 3).
-fn no_such_name(socket: &UdpSocket) {
-    let mut packet = [0; 512];
-    while let Ok((len, from)) = socket.recv_from(&mut packet) {
-        // Answer, recursion desired and available, no such name; the question stays as it is.
-        packet[2] = 0x81;
-        packet[3] = 0x83;
-        if socket.send_to(&packet[..len], from).is_err() {
-            return;
-        }
-    }
 }
 
 #[test]

@@ -2,12 +2,11 @@
 //! and what an appended cpio says of all that.
 
 use std::fs;
-use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
+use tests::dns::{self, Answer};
 use tests::lab::Server;
 use tests::relay::{Ca, Proxy, Validity};
 use tests::vm::{Machine, Vm};
@@ -127,9 +126,15 @@ fn the_servers_date_sets_a_wrong_clock_and_a_ca_stands_on_the_command_line() -> 
 fn a_name_server_that_refuses_questions_of_ipv6() -> Result {
     let _lab = images::lab()?;
     let _server = Server::start(images::folder()?, "127.0.0.1:8080")?;
-    let dns = UdpSocket::bind("127.0.0.1:53")?;
     let (refused, told) = mpsc::channel();
-    thread::spawn(move || only_ipv4(&dns, &refused));
+    dns::serve("127.0.0.1:53", move |kind| match kind {
+        dns::A => Answer::Ipv4([10, 0, 2, 2]),
+        _ => {
+            // Nobody listens once the test has ended.
+            let _ = refused.send(());
+            Answer::Refused
+        }
+    })?;
     let url = format!("zimg.url=http://images.test:8080/bare.flist zimg.hash={}", hash()?);
     let line = format!("{url} ip=10.0.2.15::10.0.2.2:24::eth0:none:10.0.2.2");
     let mut vm =
@@ -138,29 +143,4 @@ fn a_name_server_that_refuses_questions_of_ipv6() -> Result {
     vm.wait_for("# ", LIMIT)?;
     // It did ask, and was refused.
     Ok(told.try_recv()?)
-}
-
-/// Answers questions of IPv4 addresses with 10.0.2.2, and refuses all others (RFC 1035, RCODE 5).
-fn only_ipv4(socket: &UdpSocket, refused: &mpsc::Sender<()>) {
-    /// A type, at the end of the question but for its class.
-    const A: [u8; 2] = [0, 1];
-    /// A pointer to the question's name, A, IN, a minute, four bytes.
-    const ANSWER: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 2, 2];
-    let mut packet = [0; 512];
-    while let Ok((len, from)) = socket.recv_from(&mut packet) {
-        let mut answer = packet[..len].to_vec();
-        if answer[len - 4..len - 2] == A {
-            // Answer, recursion desired and available; one record.
-            answer[2..4].copy_from_slice(&[0x81, 0x80]);
-            answer[7] = 1;
-            answer.extend_from_slice(&ANSWER);
-        } else {
-            answer[2..4].copy_from_slice(&[0x81, 0x85]);
-            // Nobody listens once the test has ended.
-            let _ = refused.send(());
-        }
-        if socket.send_to(&answer, from).is_err() {
-            return;
-        }
-    }
 }

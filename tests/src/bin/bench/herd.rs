@@ -71,7 +71,7 @@ struct Herd {
 /// Has all nodes ask `address` for what one asked.
 fn herd(asked: &[Asked], address: &str, origin: &Server) -> anyhow::Result<Herd> {
     let before = origin.served()?;
-    let (begin, start) = (Arc::new(Barrier::new(NODES + 1)), Instant::now);
+    let begin = Arc::new(Barrier::new(NODES + 1));
     let (time, bytes) = thread::scope(|scope| {
         let nodes: Vec<_> = (0..NODES)
             .map(|_| {
@@ -83,7 +83,7 @@ fn herd(asked: &[Asked], address: &str, origin: &Server) -> anyhow::Result<Herd>
             })
             .collect::<Result<_, _>>()?;
         begin.wait();
-        let start = start();
+        let start = Instant::now();
         let mut bytes = 0;
         for node in nodes {
             bytes += node.join().ok().context("a node panicked")??;
