@@ -47,6 +47,8 @@ pub(super) struct Prefetch {
     budget: u64,
     /// Requests under way.
     running: usize,
+    /// Requests that wait for a pack which comes whole.
+    aside: usize,
     /// While stores are away: when to ask again, and how long to wait the next time.
     pause: Option<(Instant, Duration)>,
     outcome: Prefetched,
@@ -70,7 +72,7 @@ impl Prefetch {
 
     /// The same in the place of `other`, some requests of which may be under way.
     pub(super) fn instead_of(self, other: &Self) -> Self {
-        Self { running: other.running, ..self }
+        Self { running: other.running, aside: other.aside, ..self }
     }
 
     /// A reader wants this chunk: those before it are needed no more, or were never.
@@ -150,9 +152,22 @@ impl Prefetch {
         self.pause = Some((now + wait, (wait * 2).min(LONGEST_PAUSE)));
     }
 
+    /// A request waits for a pack that comes whole: another may be made meanwhile.
+    pub(super) fn set_aside(&mut self) {
+        self.running -= 1;
+        self.aside += 1;
+    }
+
+    /// That request waits no more.
+    pub(super) fn resume(&mut self) {
+        self.aside -= 1;
+        self.running += 1;
+    }
+
     /// What to call now that all has come that can: once.
     pub(super) fn over(&mut self) -> Option<(Ended, Prefetched)> {
-        let over = self.running == 0 && self.again.is_empty() && self.next == self.order.len();
+        let under_way = self.running + self.aside > 0;
+        let over = !under_way && self.again.is_empty() && self.next == self.order.len();
         let ended = self.ended.take_if(|_| over)?;
         Some((ended, self.outcome))
     }
@@ -250,6 +265,21 @@ mod tests {
         let (_, outcome) = prefetch.over().unwrap();
         assert_eq!(outcome, Prefetched { chunks: 3, bytes: 3 * u64::from(LEN), missing: 1 });
         assert!(prefetch.over().is_none(), "once");
+    }
+
+    #[test]
+    fn what_comes_with_a_whole_pack_is_waited_for() {
+        let chunks = chunks(10);
+        let mut prefetch = prefetch(&chunks, u64::MAX);
+        for _ in 0..2 {
+            assert_eq!(prefetch.request(&chunks, |_| true).len(), 5);
+        }
+        prefetch.set_aside();
+        prefetch.returned(Vec::new(), 0, Duration::ZERO, Instant::now());
+        assert!(prefetch.over().is_none());
+        prefetch.resume();
+        prefetch.returned(Vec::new(), 0, Duration::ZERO, Instant::now());
+        assert!(prefetch.over().is_some());
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(super) struct Run {
     /// Rounds in which all stores answered, with wrong bytes.
     pub(super) corrupt_rounds: u32,
     ahead: bool,
+    /// A request of the prefetch, which counts it until it has returned.
     prefetch: bool,
     troubled: bool,
     failed_at: Instant,
@@ -167,8 +168,14 @@ impl State {
     pub(super) fn next(&mut self, chunks: &[Chunk], most: u64, now: Instant) -> Next {
         while let Some(first) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
             let mut run = first.remove();
+            if run.prefetch {
+                self.prefetch.resume();
+            }
             run.chunks.retain(|n| in_table(chunks, *n, |c| self.flights.contains_key(&c.id)));
             if run.chunks.is_empty() {
+                if run.prefetch {
+                    self.prefetch.returned(Vec::new(), 0, Duration::ZERO, now);
+                }
                 if let Some(outage) = self.forget(&run, now) {
                     return Next::Over(outage);
                 }
@@ -211,10 +218,9 @@ impl State {
                 let flight = Flight { waiters: Vec::new(), taken: true, prefetch: true };
                 self.flights.insert(chunk.id, flight);
             }
-            match self.unless_on_its_way(chunks, Run::new(numbers, now), now) {
-                Some(run) => return Some(Run { prefetch: true, ..run }),
-                // It comes with its pack.
-                None => self.prefetch.returned(Vec::new(), 0, Duration::ZERO, now),
+            let run = Run { prefetch: true, ..Run::new(numbers, now) };
+            if let Some(run) = self.unless_on_its_way(chunks, run, now) {
+                return Some(run);
             }
         }
         None
@@ -238,14 +244,22 @@ impl State {
         self.unless_on_its_way(chunks, run, now)
     }
 
-    /// The run, unless a store is already sending its whole pack: then it is put off.
+    /// The run, unless a store is already sending its whole pack: then it is set aside.
     fn unless_on_its_way(&mut self, chunks: &[Chunk], run: Run, now: Instant) -> Option<Run> {
         let pack = run.chunks.first().and_then(|n| chunks.get(*n as usize)).map(|c| c.pack);
         if pack.is_some_and(|pack| self.whole.contains(&pack)) {
-            self.put_off(run, Duration::from_millis(50), now);
+            self.set_aside(run, now);
             return None;
         }
         Some(run)
+    }
+
+    /// Looks again later at a run whose pack another thread is getting whole.
+    fn set_aside(&mut self, run: Run, now: Instant) {
+        if run.prefetch {
+            self.prefetch.set_aside();
+        }
+        self.put_off(run, Duration::from_millis(50), now);
     }
 
     /// Tries again later.
@@ -281,13 +295,10 @@ impl State {
         }
     }
 
-    /// The same of a run that another thread is getting, with all of its pack.
+    /// A thread leaves a run to another that is getting all of its pack.
     pub(super) fn left_to_another(&mut self, mut run: Run, now: Instant) {
         self.ahead_running -= usize::from(std::mem::take(&mut run.ahead));
-        if std::mem::take(&mut run.prefetch) {
-            self.prefetch.returned(Vec::new(), 0, Duration::ZERO, now);
-        }
-        self.put_off(run, Duration::from_millis(50), now);
+        self.set_aside(run, now);
     }
 
     /// A chunk is here. Returns who waits for it.

@@ -1,8 +1,10 @@
 //! What is fetched ahead of all readers.
 
 use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
-use super::super::prefetch::STREAMS;
+use super::super::prefetch::{Prefetch, STREAMS};
+use super::super::state::{Next, Run, State};
 use super::*;
 
 /// Starts to prefetch `chunks`; what became of it comes over the channel.
@@ -130,6 +132,36 @@ fn a_store_that_knows_no_ranges_sends_each_pack_once() {
     fixture.check(&[7, 3], &fetcher.wait(&[7, 3]).unwrap());
     assert_eq!(outcome(&ended).missing, 0);
     assert_eq!(fetcher.stats().chunks, 20, "no chunk came twice");
+}
+
+/// What a thread would do now.
+fn next(state: &mut State, fixture: &Fixture, now: Instant) -> Option<Run> {
+    match state.next(fixture.image.chunks(), u64::MAX, now) {
+        Next::Run(run) => Some(run),
+        Next::Prefetched(..) => panic!("it is over before all has come"),
+        Next::Over(_) | Next::Wait(_) => None,
+    }
+}
+
+#[test]
+fn what_comes_with_a_whole_pack_is_waited_for_and_asked_for_if_it_breaks_off() {
+    let fixture = Fixture::new(1, 20, 100_000);
+    let chunks = fixture.image.chunks();
+    let (mut state, now) = (State::new(&options()), Instant::now());
+    state.prefetch = Prefetch::new(chunks, (0..20).collect(), u64::MAX, Box::new(drop));
+    let mut first = next(&mut state, &fixture, now).unwrap();
+    state.whole.insert(0);
+    assert!(next(&mut state, &fixture, now).is_none(), "the second is set aside");
+    first.chunks.clear();
+    state.returned(&mut first, chunks, false, Duration::ZERO, now);
+    assert!(next(&mut state, &fixture, now).is_none(), "all of the first has come");
+    // The whole pack broke off: the second is asked for, until it comes.
+    state.whole.clear();
+    for seconds in 1..4 {
+        let now = now + Duration::from_secs(seconds);
+        let mut second = next(&mut state, &fixture, now).unwrap();
+        state.returned(&mut second, chunks, false, Duration::ZERO, now);
+    }
 }
 
 #[test]
