@@ -110,7 +110,8 @@ impl Report {
     /// # Errors
     /// When the machine can't be described.
     pub(crate) fn page(&self, old: &str, made_by: &str, runs: usize) -> anyhow::Result<String> {
-        let told = format!("*{}; {runs} runs, by `{made_by}`.*", machine()?);
+        let s = if runs == 1 { "" } else { "s" };
+        let told = format!("*{}; {runs} run{s}, by `{made_by}`.*", machine()?);
         let mut sections = parts(old);
         for section in &self.sections {
             let text = section.markdown(&told);
