@@ -142,6 +142,8 @@ pub enum Fault {
     },
     /// More redirects than allowed.
     Redirects,
+    /// A redirect to where this client does not go.
+    RedirectTo(String),
     /// Not HTTP, or broken HTTP.
     Http(String),
 }
@@ -300,7 +302,7 @@ impl Fault {
             Self::Short { .. } => "the server or a proxy cuts it off",
             Self::Encoded(_) => "the server must send the file as it is",
             Self::TooLong { .. } => "the URL leads elsewhere: check it",
-            Self::Redirects => "check where the server redirects to",
+            Self::Redirects | Self::RedirectTo(_) => "check where the server redirects to",
             Self::Http(_) => "check that an HTTP server listens at this URL",
         }
     }
@@ -324,6 +326,7 @@ impl fmt::Display for Fault {
             Self::Encoded(how) => write!(f, "the server sends the file encoded as {how}"),
             Self::TooLong { limit } => write!(f, "longer than the {limit} bytes allowed"),
             Self::Redirects => f.write_str("too many redirects"),
+            Self::RedirectTo(why) => write!(f, "a redirect to what is no web server: {why}"),
             Self::Http(reason) => write!(f, "not understood: {reason}"),
         }
     }

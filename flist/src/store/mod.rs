@@ -13,6 +13,8 @@ mod location;
 mod mirrors;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod testserver;

@@ -27,6 +27,15 @@ pub(super) struct Asked {
     pub(super) connection: usize,
 }
 
+impl Asked {
+    /// First and last byte of the range asked for, if one was.
+    pub(super) fn range(&self) -> Option<(usize, usize)> {
+        let range = self.headers.get("range")?.strip_prefix("bytes=").unwrap();
+        let (first, last) = range.split_once('-').unwrap();
+        Some((first.parse().unwrap(), last.parse().unwrap()))
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Server {
     pub(super) address: SocketAddr,
@@ -113,7 +122,7 @@ impl Server {
             return stream.write_all(answer.as_bytes()).is_ok();
         };
         let len = file.len();
-        let (head, body) = match asked.headers.get("range").map(|range| parse(range)) {
+        let (head, body) = match asked.range() {
             Some((first, last)) => (
                 format!("206 Partial Content\r\nContent-Range: bytes {first}-{last}/{len}"),
                 &file[first..=last],
@@ -123,11 +132,6 @@ impl Server {
         let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).is_ok() && stream.write_all(body).is_ok()
     }
-}
-
-fn parse(range: &str) -> (usize, usize) {
-    let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
-    (first.parse().unwrap(), last.parse().unwrap())
 }
 
 fn read_request(stream: &mut impl BufRead, connection: usize) -> Option<Asked> {

@@ -225,6 +225,8 @@ impl Client {
             .config()
             .timeout_global(left)
             .timeout_connect(Some(self.pace.connect))
+            // All of the head, which may come byte by byte.
+            .timeout_recv_response(Some(self.pace.stall))
             .timeout_per_read(Some(self.pace.stall))
             .timeout_per_write(Some(self.pace.stall))
             .build();

@@ -44,6 +44,10 @@ pub(super) fn explain(
         Error::TooManyRedirects | Error::RedirectFailed => {
             return StoreError::Protocol { place, fault: Fault::Redirects };
         }
+        // The URL asked for is one of a scheme that is known.
+        Error::BadUri(why) => {
+            return StoreError::Protocol { place, fault: Fault::RedirectTo(why) };
+        }
         other => return StoreError::Protocol { place, fault: Fault::Http(other.to_string()) },
     };
     let away = at_the_door
