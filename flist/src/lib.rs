@@ -10,6 +10,9 @@ pub mod format;
 pub mod fs;
 #[cfg(feature = "fuse")]
 pub mod fuse;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 pub mod image;
 #[cfg(any(test, feature = "testing"))]

@@ -1,4 +1,4 @@
-//! Any channel is refused, or leads where it may.
+//! Any channel is refused, or leads nowhere else than it says.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| flist::trust::fuzzing::channel(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| flist::fuzzing::run("channel", input));

@@ -8,6 +8,8 @@ mod chunker;
 mod dedup;
 mod error;
 mod feed;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzzing;
 mod holes;
 mod layout;
 mod options;
@@ -127,4 +129,4 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,5 @@
 //! What the fuzz targets `signature` and `channel` run: any bytes are read or refused, never a panic,
-//! and what was read keeps its promises. Their seeds run in ordinary tests, too.
+//! and what was read keeps its promises.
 #![expect(clippy::panic, reason = "a fuzz target panics where a promise is not kept")]
 
 use super::examples::{FILE, KEY, STATED};
@@ -7,7 +7,7 @@ use super::{Channel, Claims, PublicKey, Signatures};
 use crate::store::Location;
 
 /// Reads a file of signatures, of which only the examples can be good.
-pub fn signature(bytes: &[u8]) {
+pub(crate) fn signature(bytes: &[u8]) {
     let key: Result<PublicKey, _> = KEY.parse();
     let Ok(key) = key else { panic!("the example is a key") };
     let Ok(signatures) = Signatures::parse(bytes) else { return };
@@ -24,7 +24,7 @@ pub fn signature(bytes: &[u8]) {
 }
 
 /// Reads a channel, and looks where it leads.
-pub fn channel(bytes: &[u8]) {
+pub(crate) fn channel(bytes: &[u8]) {
     let Ok(channel) = Channel::parse(bytes) else { return };
     assert_eq!(Channel::parse(channel.to_string().as_bytes()).as_ref(), Ok(&channel));
     let at = Location::Url("https://h/folder/s.channel".to_owned());
@@ -33,6 +33,3 @@ pub fn channel(bytes: &[u8]) {
     assert!(inside || channel.flist.url() == Some(&flist), "{flist} is elsewhere");
     assert!(flist.starts_with("http://") || flist.starts_with("https://"), "{flist}");
 }
-
-#[cfg(test)]
-mod corpus;

@@ -7,10 +7,9 @@ mod channel;
 mod claims;
 mod error;
 #[cfg(any(test, feature = "testing"))]
-mod examples;
+pub(crate) mod examples;
 #[cfg(any(test, feature = "testing"))]
-#[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod key;
 mod name;
 mod policy;

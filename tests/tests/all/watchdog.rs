@@ -69,20 +69,20 @@ fn with_dead_disk(mut machine: Machine, disk: &Disk) -> anyhow::Result<Vm> {
 #[test]
 fn a_boot_that_hangs_is_reset() -> Result {
     let (_lab, _server) = lab()?;
-    let disk = Disk::blank()?;
+    let (disk, another) = (Disk::blank()?, Disk::blank()?);
     let arguments = "zimg.overlay=/dev/vda zimg.timeout=40 zimg.watchdog=5";
+    // The control: without a watchdog it hangs on, for longer than that takes.
+    let for_long = format!(
+        "{arguments} sysctl.kernel.hung_task_timeout_secs=80 \
+         sysctl.kernel.hung_task_check_interval_secs=5"
+    );
+    let mut control = with_dead_disk(machine("bare.flist", &for_long, false)?, &another)?;
     let mut vm = with_dead_disk(machine("bare.flist", arguments, true)?, &disk)?;
     vm.wait_for("the boot hangs: the watchdog resets the machine in 5 s", LIMIT)?;
     is_reset(vm)?;
 
-    // The control: without a watchdog it hangs on, for longer than that took.
-    let arguments = format!(
-        "{arguments} sysctl.kernel.hung_task_timeout_secs=80 \
-         sysctl.kernel.hung_task_check_interval_secs=5"
-    );
-    let mut vm = with_dead_disk(machine("bare.flist", &arguments, false)?, &disk)?;
-    vm.wait_for("INFO: task init:1 blocked for more than ", LIMIT)?;
-    ensure!(!vm.console().contains("watchdog resets"), "{}", vm.console());
+    control.wait_for("INFO: task init:1 blocked for more than ", LIMIT)?;
+    ensure!(!control.console().contains("watchdog resets"), "{}", control.console());
     Ok(())
 }
 
@@ -166,9 +166,9 @@ fn a_shutdown_that_hangs_is_reset() -> Result {
         vm.send(&format!("{arm} {end}\n"))?;
         Ok(vm)
     };
-    is_reset(ends(true)?)?;
     // The control: without a watchdog it hangs on, for longer.
-    let mut vm = ends(false)?;
-    vm.wait_for("INFO: task shutdown:1 blocked for more than ", LIMIT)?;
+    let mut control = ends(false)?;
+    is_reset(ends(true)?)?;
+    control.wait_for("INFO: task shutdown:1 blocked for more than ", LIMIT)?;
     Ok(())
 }

@@ -13,6 +13,8 @@ mod pax;
 mod sparse;
 
 use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -41,10 +43,22 @@ fn read_all(
     store: &Path,
     progress: &dyn Progress,
 ) -> Result<(Tree, Place), BuildError> {
-    let input = match path {
-        Some(path) => Input::open(path, store, progress)?,
-        None => Input::stream(std::io::stdin(), Path::new("standard input"), store, progress)?,
-    };
+    match path {
+        Some(path) => members(Input::open(path, store, progress)?, progress),
+        None => read_stream(std::io::stdin(), store, progress),
+    }
+}
+
+/// Reads the archive that `reader` gives.
+pub(super) fn read_stream(
+    reader: impl Read + AsFd,
+    store: &Path,
+    progress: &dyn Progress,
+) -> Result<(Tree, Place), BuildError> {
+    members(Input::stream(reader, Path::new("standard input"), store, progress)?, progress)
+}
+
+fn members(input: Input<'_>, progress: &dyn Progress) -> Result<(Tree, Place), BuildError> {
     let mut members = Members::new(input, progress);
     let mut growing = Growing::new()?;
     while let Some(mut member) = members.next()? {

@@ -1,5 +1,6 @@
 //! Builds of real trees, read back with a tiny reader and compared with what was built.
 
+pub(crate) mod archive;
 mod compare;
 mod directory;
 mod faults;

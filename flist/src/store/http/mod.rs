@@ -4,6 +4,8 @@
 mod body;
 mod client;
 mod explain;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzzing;
 mod look_up;
 mod proxy;
 mod range;
