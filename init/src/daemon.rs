@@ -10,7 +10,7 @@ use crate::kept::{Kept, RESOLV_CONF};
 use crate::net::{self, NetConfig, NetError, Up};
 use crate::watchdog::Heir;
 use crate::wire::Message;
-use crate::{handover, image, kmsg, node, overlay, sandbox, sys};
+use crate::{handover, image, kmsg, node, overlay, sandbox, sys, timeline};
 use flist::fuse::Mounted;
 use flist::store::Client;
 use rustix::mm::MlockAllFlags;
@@ -123,7 +123,7 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
     let keeper = Keeper::new(config.servers.epoch);
     let began = Instant::now();
     let deadline = began + config.timeout;
-    let mut stages = Stages { pid_1, since: Instant::now() };
+    let mut stages = Stages { pid_1, since: Instant::now(), over: timeline::Stages::default() };
 
     // The roots of trust take some milliseconds to read: done while the network comes up.
     let (servers, help) = (config.servers.clone(), keeper.help());
@@ -145,18 +145,19 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
     tell_time_servers(&keeper, &config, &up, &client);
     let image = image::load(&client, &config, deadline).map_err(with_address)?;
     stages.done("flist")?;
-    let given = handover::image(image.root_hash);
+    let root = image.root_hash;
     let dir = Path::new(overlay::LOWER);
     let (mounted, reads) =
         image::mount_what_is_there(image, dir, &mut config.ahead, &client, deadline)
             .map_err(with_address)?;
-    reads.tell(config.ahead.post.take(), &client);
     stages.done("mount")?;
+    let over = std::mem::take(&mut stages.over);
+    reads.tell(config.ahead.post.take(), &client, root, over);
 
     keeper.retire();
     lock_memory();
     let mut files = handover::files(&kept.up(), std::process::id());
-    files.push(given);
+    files.push(handover::image(root));
     if let Err(e) = sandbox::enter() {
         log::warn!("the root daemon may ask the kernel for anything: {e}");
     }
@@ -217,18 +218,21 @@ pub(crate) fn lock_memory() {
 struct Stages<'a> {
     pid_1: &'a mut File,
     since: Instant,
+    over: timeline::Stages,
 }
 
 impl Stages<'_> {
     fn done(&mut self, name: &str) -> Result<(), Failure> {
-        self.send(&Message::Mark(name.to_owned(), self.since.elapsed()))?;
+        let took = self.since.elapsed();
         self.since = Instant::now();
-        Ok(())
+        self.over.over(name, took);
+        self.send(&Message::Mark(name.to_owned(), took))
     }
 
     /// `waited` of the stage under way were spent on somebody else's answer.
     fn waited(&mut self, on: &str, waited: Duration) -> Result<(), Failure> {
         self.since += waited;
+        self.over.over(on, waited);
         self.send(&Message::Mark(on.to_owned(), waited))
     }
 

@@ -141,7 +141,7 @@ fn reads(verified: Verified, ahead: &mut Ahead) -> Result<Reads, Failure> {
     }
     let cache_bytes =
         if ahead.prefetch == Prefetch::All { whole } else { 0 }.max(cache_bytes(memory));
-    let options = FetchOptions { cache_bytes, ..FetchOptions::default() };
+    let options = FetchOptions { cache_bytes, journal: true, ..FetchOptions::default() };
     let fetcher = Fetcher::new(Arc::clone(&verified.image), mirrors, options).or_fail(
         Stage::Mount,
         "start fetching",

@@ -38,6 +38,7 @@ mod shutdown;
 mod spawn;
 mod switch;
 mod sys;
+mod timeline;
 mod watchdog;
 mod wire;
 

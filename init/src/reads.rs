@@ -2,8 +2,10 @@
 
 use crate::aside;
 use crate::config::Ahead;
+use crate::timeline::{self, Stages};
 use flist::fs::Fs;
 use flist::fuse::{READAHEAD_KIB, Readahead};
+use flist::id::RootHash;
 use flist::image::Image;
 use flist::profile::{MAX_NEEDS, Prefetch, Profile, Recorder};
 use flist::store::{Client, Fetcher, Location, Prefetched, load_file};
@@ -91,13 +93,27 @@ impl Reads {
         }
     }
 
-    /// Once the boot is over, leaves its profile in `/run/zimg`, and posts it by `client` where it is
-    /// asked to. To be called before that directory is moved to the booted system.
-    pub(crate) fn tell(self, post: Option<String>, client: &Client) {
+    /// Once the boot is over, of which `stages` are, leaves its profile and its timeline in `/run/zimg`,
+    /// and posts the profile by `client` where it is asked to. To be called before that directory is
+    /// moved to the booted system.
+    pub(crate) fn tell(
+        self,
+        post: Option<String>,
+        client: &Client,
+        root: RootHash,
+        stages: Stages,
+    ) {
         let client = client.clone();
         let began = fs::create_dir_all(DIR).and_then(|()| Ok(File::open(DIR)?.into())).and_then(
             |dir: OwnedFd| {
-                let told = move || self.tell_when_over(&dir, post.as_deref(), &client);
+                let told = move || {
+                    let began = Instant::now();
+                    let last = self.wait_until_over(began);
+                    let journal = self.fetcher.journal();
+                    let text = timeline::json(root, &stages, &journal, began, last);
+                    put(&dir, "boot.json", &text);
+                    self.tell_profile(&dir, post.as_deref(), &client);
+                };
                 aside::start("profile", told)
             },
         );
@@ -106,20 +122,26 @@ impl Reads {
         }
     }
 
-    fn tell_when_over(self, dir: &OwnedFd, post: Option<&str>, client: &Client) {
-        let began = Instant::now();
-        while self.recorder.quiet() < QUIET && began.elapsed() < LONGEST {
+    /// Returns when, since `began`, something was last read that was not read before.
+    fn wait_until_over(&self, began: Instant) -> Instant {
+        let quiet = loop {
+            let quiet = self.recorder.quiet();
+            if quiet >= QUIET || began.elapsed() >= LONGEST {
+                break quiet;
+            }
             thread::sleep(LOOK);
-        }
+        };
         if let Some(readahead) = &self.readahead {
             readahead.set(READAHEAD_KIB);
         }
+        Instant::now().checked_sub(quiet).map_or(began, |last| last.max(began))
+    }
+
+    fn tell_profile(&self, dir: &OwnedFd, post: Option<&str>, client: &Client) {
         let profile = self.recorder.end(&self.image);
         let text = profile.to_text();
         log::debug!("this boot's profile has {} ranges", profile.needs().len());
-        if let Err(e) = put(dir, text.as_bytes()) {
-            log::warn!("{DIR}/profile: {e}");
-        }
+        put(dir, "profile", &text);
         let Some(url) = post else { return };
         match client.post(url, "text/plain", text.as_bytes(), POST) {
             Ok(status) => {
@@ -130,12 +152,17 @@ impl Reads {
     }
 }
 
-/// Whole or not at all.
-fn put(dir: &OwnedFd, text: &[u8]) -> io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-    let mut file = File::from(openat(dir, "profile.new", flags, Mode::from_raw_mode(0o644))?);
-    file.write_all(text)?;
-    Ok(renameat(dir, "profile.new", dir, "profile")?)
+/// Leaves a file there, whole or not at all.
+fn put(dir: &OwnedFd, name: &str, text: &str) {
+    let put = || -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let mut file = File::from(openat(dir, ".new", flags, Mode::from_raw_mode(0o644))?);
+        file.write_all(text.as_bytes())?;
+        Ok(renameat(dir, ".new", dir, name)?)
+    };
+    if let Err(e) = put() {
+        log::warn!("{DIR}/{name}: {e}");
+    }
 }
 
 fn profile(client: &Client, url: &str) -> Result<Profile, String> {
@@ -181,8 +208,8 @@ mod tests {
     fn a_profile_appears_whole() {
         let dir = tempfile::tempdir().unwrap();
         let open = || OwnedFd::from(File::open(dir.path()).unwrap());
-        put(&open(), b"zimg profile 1\n0 10 /a\n").unwrap();
-        put(&open(), b"zimg profile 1\n").unwrap();
+        put(&open(), "profile", "zimg profile 1\n0 10 /a\n");
+        put(&open(), "profile", "zimg profile 1\n");
         let there = fs::read(Path::new(dir.path()).join("profile")).unwrap();
         assert_eq!(there, b"zimg profile 1\n");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -46,7 +46,7 @@ pub(crate) fn json(failure: &Failure, nics: &[String], next: &str) -> String {
 }
 
 /// A JSON string (RFC 8259, section 7).
-fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

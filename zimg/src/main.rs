@@ -13,6 +13,7 @@ mod ls;
 mod mount;
 mod open;
 mod path;
+mod plot;
 mod progress;
 mod proxy;
 mod serve;
@@ -62,6 +63,7 @@ enum Command {
     Keygen(sign::keygen::Args),
     Sign(sign::Args),
     Channel(channel::Args),
+    Plot(plot::Args),
 }
 
 fn main() -> ExitCode {
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Command::Keygen(args) => sign::keygen::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Channel(args) => channel::run(&args),
+        Command::Plot(args) => plot::run(&args),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     end(&error)

@@ -22,7 +22,9 @@ mod testserver;
 use std::ops::Range;
 
 pub use error::{Fault, ProxyFault, Stage, StoreError, Unreachable};
-pub use fetcher::{FetchError, FetchOptions, Fetcher, Patience, Prefetched, Stats};
+pub use fetcher::{
+    Asked, FetchError, FetchOptions, Fetcher, Journal, Patience, Prefetched, Reason, Stats,
+};
 pub use http::{BadProxy, Client, ClientError, ClientOptions, ClockHelp, Proxies, Proxy, look_up};
 pub use load::{LoadError, LoadOptions, Loaded, load, load_channel, load_file};
 pub use location::{BadLocation, Location};

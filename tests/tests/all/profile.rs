@@ -71,6 +71,25 @@ fn sum(numbers: impl IntoIterator<Item = u64>) -> anyhow::Result<String> {
     Ok(String::from_utf8(printed)?.split(' ').next().unwrap_or_default().to_owned())
 }
 
+/// A boot's record tells of its stages and of what it fetched, and makes a picture.
+fn is_drawn(dir: &Path, record: &str) -> Result {
+    fs::write(dir.join("boot.json"), record)?;
+    for wanted in ["\"DHCP\"", "\"flist\"", "\"mount\"", "\"system\"", "\"why\":\"read\""] {
+        assert!(record.contains(wanted), "{wanted}: {record}");
+    }
+    let mut plot = std::process::Command::new(out::built("zimg")?);
+    let picture = String::from_utf8(run(plot.arg("plot").arg(dir.join("boot.json")))?)?;
+    let stalls = record.lines().skip_while(|line| !line.contains("\"stalls\"")).count() - 1;
+    assert!(stalls > 0, "{record}");
+    assert_eq!(picture.matches("fill-opacity=\"0.35\"").count(), stalls + answers(record));
+    Ok(())
+}
+
+/// How many requests there were, each of which is waited for.
+fn answers(record: &str) -> usize {
+    record.matches("\"answered\"").count()
+}
+
 /// A boot's profile is what was read, in that order; built by it, the next one finds that fetched, in
 /// few requests, and needs no server for it.
 #[test]
@@ -86,6 +105,7 @@ fn what_one_boot_read_the_next_has_before_it_asks() -> Result {
     let posted = posted.recv_timeout(LIMIT)?;
     let there = vm.must("cat /run/zimg/profile", LIMIT)?;
     assert_eq!(there, posted.body);
+    is_drawn(dir, &vm.must("cat /run/zimg/boot.json", LIMIT)?)?;
     drop(vm);
     let profile = Profile::parse(posted.body.as_bytes())?;
     let mut read_files: Vec<String> = Vec::new();

@@ -5,6 +5,7 @@
 //! number of threads, one a connection, take the oldest chunk wanted and what is wanted beside it.
 //! What fails is put back with a time to try again, so that no thread sleeps on it.
 
+mod journal;
 mod lookahead;
 mod merge;
 mod prefetch;
@@ -26,6 +27,8 @@ use super::cache::room_for;
 use super::{Mirrors, StoreError};
 use crate::chunk::{Chunk, Corrupt, Stored};
 use crate::image::Image;
+use journal::Kept;
+pub use journal::{Asked, Journal, Reason};
 use prefetch::Prefetch;
 pub use prefetch::{Ended, Prefetched};
 use request::{Request, Waiter};
@@ -90,6 +93,8 @@ pub struct FetchOptions {
     pub longest_wait: Duration,
     /// Rounds over all mirrors that may end in nothing but wrong bytes.
     pub corrupt_rounds: u32,
+    /// Whether a [`Journal`] is kept.
+    pub journal: bool,
 }
 
 impl Default for FetchOptions {
@@ -103,6 +108,7 @@ impl Default for FetchOptions {
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(4),
             corrupt_rounds: 3,
+            journal: false,
         }
     }
 }
@@ -120,6 +126,7 @@ struct Shared {
     state: Mutex<State>,
     work: Condvar,
     counters: Counters,
+    journal: Kept,
 }
 
 impl Fetcher {
@@ -131,7 +138,8 @@ impl Fetcher {
         let connections = options.connections.max(1);
         let state = Mutex::new(State::new(&options));
         let (work, counters) = (Condvar::new(), Counters::default());
-        let shared = Arc::new(Shared { image, mirrors, options, state, work, counters });
+        let journal = Kept::new(options.journal);
+        let shared = Arc::new(Shared { image, mirrors, options, state, work, counters, journal });
         // If one can't be started, dropping this ends those that were.
         let mut fetcher = Self { shared, threads: Vec::with_capacity(connections) };
         for number in 0..connections {
@@ -228,6 +236,11 @@ impl Fetcher {
     pub fn stats(&self) -> Stats {
         let stalled = self.shared.lock().stalled(Instant::now());
         self.shared.counters.snapshot(stalled)
+    }
+
+    /// What was asked and waited for until now, where a journal is kept; it is kept no longer.
+    pub fn journal(&self) -> Journal {
+        self.shared.journal.take()
     }
 
     /// What messages call the stores.

@@ -19,6 +19,10 @@ pub(super) struct Answer {
     pub(super) corrupt: Option<Corrupt>,
     /// Another thread is already taking in the whole pack.
     pub(super) on_its_way: bool,
+    /// When it began.
+    pub(super) began: Option<Instant>,
+    /// Stored bytes of the chunks that came and were right.
+    pub(super) bytes: u64,
 }
 
 impl Shared {
@@ -31,6 +35,7 @@ impl Shared {
     ) -> Result<(), StoreError> {
         let Some((pack, number, span)) = self.span(group) else { return Ok(()) };
         let mut body = store.open(pack, span.clone())?;
+        answer.began = Some(Instant::now());
         self.counters.requests.add(1);
         if body.remaining() == span {
             return group.iter().try_for_each(|n| self.take(store, &mut *body, *n, answer));
@@ -63,6 +68,7 @@ impl Shared {
         match chunk.verify(body.read(u64::from(chunk.stored_len))?) {
             Ok(stored) => {
                 answer.come.insert(number);
+                answer.bytes += u64::from(chunk.stored_len);
                 self.deliver(chunk, stored);
             }
             Err(corrupt) => {
@@ -153,6 +159,7 @@ impl Shared {
         };
         for waiter in waiters {
             if let Some(complete) = waiter.request.fill(waiter.slot, &stored) {
+                self.journal.waited(waiter.request.began);
                 complete();
             }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::FetchOptions;
+use super::journal::Reason;
 use super::lookahead::Lookahead;
 use super::merge::merge;
 use super::prefetch::{Ended, Prefetch, Prefetched};
@@ -74,6 +75,15 @@ impl Run {
             troubled: false,
             failed_at: now,
             wait: Duration::ZERO,
+        }
+    }
+
+    /// What it is for.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self { prefetch: true, .. } => Reason::Prefetch,
+            Self { ahead: true, .. } => Reason::Ahead,
+            _ => Reason::Read,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use super::journal::{Asked, Reason};
 use super::merge::adjacent;
 use super::receive::Answer;
 use super::state::{Next, Run};
@@ -24,6 +25,8 @@ struct Round {
     progress: bool,
     /// Another thread is already taking in the whole pack.
     on_its_way: bool,
+    /// What it is for.
+    reason: Reason,
 }
 
 impl Shared {
@@ -62,7 +65,8 @@ impl Shared {
 
     fn serve(&self, mut run: Run) {
         let haste = if run.rounds == 0 { Haste::Hasty } else { Haste::Patient };
-        let round = self.round(&mut run.chunks, haste);
+        let round = Round { reason: run.reason(), ..Round::default() };
+        let round = self.round(&mut run.chunks, haste, round);
         let now = Instant::now();
         let mut state = self.lock();
         if round.on_its_way {
@@ -83,8 +87,7 @@ impl Shared {
     }
 
     /// Asks all mirrors in turn for `chunks`, from which it takes away what has come.
-    fn round(&self, chunks: &mut Vec<u32>, haste: Haste) -> Round {
-        let mut round = Round::default();
+    fn round(&self, chunks: &mut Vec<u32>, haste: Haste, mut round: Round) -> Round {
         for (number, store) in self.mirrors.in_turn(haste) {
             let before = chunks.len();
             let result = self.ask(store, chunks, &mut round);
@@ -112,8 +115,15 @@ impl Shared {
     ) -> Result<(), StoreError> {
         let wanted = chunks.clone();
         for group in wanted.chunk_by(|a, b| adjacent(self.image.chunks(), *a, *b)) {
-            let mut answer = Answer::default();
+            let (began, mut answer) = (Instant::now(), Answer::default());
             let result = self.receive(store, group, &mut answer);
+            self.journal.asked(Asked {
+                began,
+                answered: answer.began,
+                ended: Instant::now(),
+                bytes: answer.bytes,
+                reason: round.reason,
+            });
             chunks.retain(|n| !answer.come.contains(n));
             round.corrupt = answer.corrupt.or(round.corrupt.take());
             round.on_its_way |= answer.on_its_way;

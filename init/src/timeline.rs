@@ -1,0 +1,114 @@
+//! The boot as the root daemon saw it, for `zimg plot`: stages, requests, waits, as JSON.
+
+use crate::report::string;
+use flist::id::RootHash;
+use flist::store::{Asked, Journal, Reason};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant};
+
+/// The version of the file.
+const FORMAT: u32 = 1;
+
+/// Stages that are over, each with its begin and end.
+#[derive(Debug, Default)]
+pub(crate) struct Stages(Vec<(String, Instant, Instant)>);
+
+impl Stages {
+    /// Something lasted until now.
+    pub(crate) fn over(&mut self, name: &str, took: Duration) {
+        let now = Instant::now();
+        self.0.push((name.to_owned(), now.checked_sub(took).unwrap_or(now), now));
+    }
+}
+
+/// A clock whose zero is the start of the kernel.
+#[derive(Clone, Copy)]
+struct Uptime {
+    now: Instant,
+    uptime: Duration,
+}
+
+impl Uptime {
+    fn new() -> Self {
+        let time = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let uptime = Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0));
+        Self { now: Instant::now(), uptime }
+    }
+
+    /// A time in seconds, to the millisecond.
+    fn of(self, time: Instant) -> String {
+        let ago = self.now.saturating_duration_since(time);
+        format!("{:.3}", self.uptime.saturating_sub(ago).as_secs_f64())
+    }
+
+    fn span(self, began: Instant, ended: Instant) -> String {
+        format!("\"began\":{},\"ended\":{}", self.of(began), self.of(ended))
+    }
+}
+
+/// The file: `until` is when the last that the boot read was read.
+pub(crate) fn json(
+    root: RootHash,
+    stages: &Stages,
+    journal: &Journal,
+    began: Instant,
+    until: Instant,
+) -> String {
+    let uptime = Uptime::new();
+    let list = |items: Vec<String>| items.join(",\n");
+    let stages = stages.0.iter().map(|(name, began, ended)| {
+        format!("{{\"name\":{},{}}}", string(name), uptime.span(*began, *ended))
+    });
+    let system = format!("{{\"name\":\"system\",{}}}", uptime.span(began, until));
+    let stages = list(stages.chain([system]).collect());
+    let requests = list(journal.requests.iter().map(|asked| request(asked, uptime)).collect());
+    let stalls = journal.stalls.iter().map(|(began, ended)| uptime.span(*began, *ended));
+    let stalls = list(stalls.map(|span| format!("{{{span}}}")).collect());
+    format!(
+        "{{\"format\":{FORMAT},\"zimg\":{},\"root\":\"{root}\",\n\"stages\":[\n{stages}],\n\
+         \"requests\":[\n{requests}],\n\"stalls\":[\n{stalls}]}}\n",
+        string(env!("CARGO_PKG_VERSION")),
+    )
+}
+
+fn request(asked: &Asked, uptime: Uptime) -> String {
+    let answered = asked.answered.map_or_else(|| "null".to_owned(), |time| uptime.of(time));
+    let why = match asked.reason {
+        Reason::Read => "read",
+        Reason::Ahead => "ahead",
+        Reason::Prefetch => "prefetch",
+    };
+    format!(
+        "{{{},\"answered\":{answered},\"bytes\":{},\"why\":\"{why}\"}}",
+        uptime.span(asked.began, asked.ended),
+        asked.bytes
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_json_in_order_of_time() {
+        let began = Instant::now();
+        let mut stages = Stages::default();
+        stages.over("a \"stage\"", Duration::from_millis(5));
+        let asked =
+            Asked { began, answered: None, ended: began, bytes: 7, reason: Reason::Prefetch };
+        let journal = Journal { requests: vec![asked; 2], stalls: vec![(began, began)] };
+        let text = json(RootHash::of(b""), &stages, &journal, began, began);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["stages"][0]["name"], "a \"stage\"");
+        assert_eq!(value["stages"][1]["name"], "system");
+        let span = |value: &serde_json::Value| {
+            value["ended"].as_f64().unwrap() - value["began"].as_f64().unwrap()
+        };
+        assert!((span(&value["stages"][0]) - 0.005).abs() < 0.002, "{text}");
+        assert_eq!(value["requests"].as_array().unwrap().len(), 2);
+        assert_eq!(value["requests"][1]["why"], "prefetch");
+        assert!(value["requests"][1]["answered"].is_null());
+        assert_eq!(value["stalls"].as_array().unwrap().len(), 1);
+    }
+}
