@@ -123,7 +123,7 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
     let keeper = Keeper::new(config.servers.epoch);
     let began = Instant::now();
     let deadline = began + config.timeout;
-    let mut stages = Stages { pid_1, since: Instant::now(), over: timeline::Stages::default() };
+    let mut stages = Stages { pid_1, since: Instant::now(), over: timeline::Stages::new() };
 
     // The roots of trust take some milliseconds to read: done while the network comes up.
     let (servers, help) = (config.servers.clone(), keeper.help());
@@ -151,8 +151,7 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
         image::mount_what_is_there(image, dir, &mut config.ahead, &client, deadline)
             .map_err(with_address)?;
     stages.done("mount")?;
-    let over = std::mem::take(&mut stages.over);
-    reads.tell(config.ahead.post.take(), &client, root, over);
+    reads.tell(config.ahead.post.take(), &client, root, stages.over.clone());
 
     keeper.retire();
     lock_memory();

@@ -10,19 +10,27 @@ use std::time::{Duration, Instant};
 const FORMAT: u32 = 1;
 
 /// Stages that are over, each with its begin and end.
-#[derive(Debug, Default)]
-pub(crate) struct Stages(Vec<(String, Instant, Instant)>);
+#[derive(Debug, Clone)]
+pub(crate) struct Stages {
+    over: Vec<(String, Instant, Instant)>,
+    uptime: Uptime,
+}
 
 impl Stages {
+    /// None yet. What it asks the kernel for it may not ask once the root is mounted.
+    pub(crate) fn new() -> Self {
+        Self { over: Vec::new(), uptime: Uptime::new() }
+    }
+
     /// Something lasted until now.
     pub(crate) fn over(&mut self, name: &str, took: Duration) {
         let now = Instant::now();
-        self.0.push((name.to_owned(), now.checked_sub(took).unwrap_or(now), now));
+        self.over.push((name.to_owned(), now.checked_sub(took).unwrap_or(now), now));
     }
 }
 
 /// A clock whose zero is the start of the kernel.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Uptime {
     now: Instant,
     uptime: Duration,
@@ -38,8 +46,9 @@ impl Uptime {
 
     /// A time in seconds, to the millisecond.
     fn of(self, time: Instant) -> String {
-        let ago = self.now.saturating_duration_since(time);
-        format!("{:.3}", self.uptime.saturating_sub(ago).as_secs_f64())
+        let since = time.saturating_duration_since(self.now);
+        let before = self.now.saturating_duration_since(time);
+        format!("{:.3}", self.uptime.saturating_add(since).saturating_sub(before).as_secs_f64())
     }
 
     fn span(self, began: Instant, ended: Instant) -> String {
@@ -55,9 +64,9 @@ pub(crate) fn json(
     began: Instant,
     until: Instant,
 ) -> String {
-    let uptime = Uptime::new();
+    let uptime = stages.uptime;
     let list = |items: Vec<String>| items.join(",\n");
-    let stages = stages.0.iter().map(|(name, began, ended)| {
+    let stages = stages.over.iter().map(|(name, began, ended)| {
         format!("{{\"name\":{},{}}}", string(name), uptime.span(*began, *ended))
     });
     let system = format!("{{\"name\":\"system\",{}}}", uptime.span(began, until));
@@ -93,7 +102,7 @@ mod tests {
     #[test]
     fn it_is_json_in_order_of_time() {
         let began = Instant::now();
-        let mut stages = Stages::default();
+        let mut stages = Stages::new();
         stages.over("a \"stage\"", Duration::from_millis(5));
         let asked =
             Asked { began, answered: None, ended: began, bytes: 7, reason: Reason::Prefetch };
