@@ -13,6 +13,7 @@ mod report;
 mod scale;
 mod shop;
 mod sizes;
+mod trust;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -25,7 +26,7 @@ use tests::{out, root};
 #[derive(FromArgs)]
 #[argh(name = "scripts/bench", example = "{command_name}\n{command_name} --only boot --runs 3")]
 struct Args {
-    /// measure only: sizes, build, mounted, peers, scale, network, boot, far, herd (default: all); what BENCHMARKS.md says of the others stays
+    /// measure only: sizes, build, mounted, peers, scale, trust, network, boot, far, herd (default: all); what BENCHMARKS.md says of the others stays
     #[argh(option)]
     only: Option<String>,
     /// runs of each timing (default 5)
@@ -53,12 +54,13 @@ struct Bench {
 
 type Part = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("sizes", sizes::run),
     ("build", build::run),
     ("mounted", mounted::run),
     ("peers", peers::run),
     ("scale", scale::run),
+    ("trust", trust::run),
     ("network", network::run),
     ("boot", boot::run),
     ("far", far::run),
