@@ -59,6 +59,24 @@ impl Disk {
         self.file.path()
     }
 
+    /// What is on it now, to be put back.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub fn copy(&self) -> anyhow::Result<tempfile::NamedTempFile> {
+        let copy = tempfile::NamedTempFile::new()?;
+        run(Command::new("cp").arg("--sparse=always").arg(self.path()).arg(copy.path()))?;
+        Ok(copy)
+    }
+
+    /// Puts back what was on it when `copy` was made.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub fn put_back(&self, copy: &tempfile::NamedTempFile) -> anyhow::Result<()> {
+        run(Command::new("cp").arg("--sparse=always").arg(copy.path()).arg(self.path())).map(drop)
+    }
+
     /// The arguments of qemu that make it a virtio disk.
     pub fn arguments(&self) -> Vec<String> {
         let path = self.path().display();

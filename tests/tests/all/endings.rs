@@ -1,25 +1,32 @@
 //! However a machine ends, under whichever init, the disk that took its writes is in order, and they
 //! are there after the next boot. Nor is a disk held that a system goes on writing to.
 
+use std::path::PathBuf;
+
 use anyhow::ensure;
 use tests::disk::Disk;
 use tests::guests::{self, Source};
 use tests::lab::{Lab, Server};
-use tests::overlaid::{LIMIT, bare, end, lab, shell, start};
+use tests::overlaid::{LIMIT, bare, end, lab, machine, shell};
 use tests::root;
-use tests::vm::Vm;
+use tests::saved::Saved;
+use tests::vm::{Machine, Vm};
 
 type Result = anyhow::Result<()>;
 
 /// What the kernel log says of a disk that is in order while the machine runs.
 const IN_ORDER: &str = "the root's disk is in order";
 
+/// Where images are served.
+const ADDRESS: &str = "127.0.0.1:8080";
+
 /// A guest whose writes go to a disk.
 struct Kept {
     disk: Disk,
     arguments: String,
     said: String,
-    _server: Server,
+    folder: PathBuf,
+    server: Option<Server>,
     _lab: Lab,
 }
 
@@ -28,14 +35,18 @@ impl Kept {
         // Made first: packages come over the machine's own network.
         let folder = guests::folder(name, source)?;
         let lab = Lab::enter()?;
-        let server = Server::start(&folder, "127.0.0.1:8080")?;
+        let server = Server::start(&folder, ADDRESS)?;
         let arguments = server.arguments.replace("127.0.0.1", "10.0.2.2");
-        let disk = Disk::ext4("state")?;
-        Ok(Self { disk, arguments, said: String::new(), _server: server, _lab: lab })
+        let (disk, server) = (Disk::ext4("state")?, Some(server));
+        Ok(Self { disk, arguments, said: String::new(), folder, server, _lab: lab })
+    }
+
+    fn machine(&self) -> anyhow::Result<Machine> {
+        machine(&format!("{} zimg.overlay=LABEL=state", self.arguments), &[&self.disk])
     }
 
     fn boot(&mut self) -> anyhow::Result<Vm> {
-        let mut vm = start(&format!("{} zimg.overlay=LABEL=state", self.arguments), &[&self.disk])?;
+        let mut vm = self.machine()?.start()?;
         vm.log_in(LIMIT)?;
         self.is_there(&mut vm)?;
         Ok(vm)
@@ -64,9 +75,14 @@ impl Kept {
     fn ends(&mut self, mut vm: Vm, first: &str, (command, last_words): End) -> Result {
         self.say(&mut vm, command)?;
         vm.must(first, LIMIT)?;
+        self.ends_now(vm, (command, last_words))
+    }
+
+    /// Ends by `command`: the disk is in order, and holds all that was written.
+    fn ends_now(&self, mut vm: Vm, (command, last_words): End) -> Result {
         vm.send("dmesg -n 7\n")?;
         end(vm, command, last_words)?;
-        ensure!(self.disk.is_clean()?, "after {command}, {first} first");
+        ensure!(self.disk.is_clean()?, "after {command}");
         let there = self.disk.read("/zimg/kept/upper/root/said")?;
         ensure!(there == self.said, "after {command}: {there}");
         Ok(())
@@ -75,7 +91,6 @@ impl Kept {
     /// Writes, and has kexec start the same image again by `command`: it finds the writes, and the
     /// disk in order.
     fn goes_on_by_kexec(&mut self, mut vm: Vm, command: &str) -> anyhow::Result<Vm> {
-        self.say(&mut vm, "kexec")?;
         vm.must("kexec -l /boot/vmlinuz --initrd=/boot/initramfs.img --reuse-cmdline", LIMIT)?;
         vm.send(&format!("dmesg -n 7; {command}\n"))?;
         vm.wait_for("kexec_core: Starting new kernel", LIMIT)?;
@@ -108,7 +123,8 @@ fn busybox() -> Result {
         let vm = kept.boot()?;
         kept.ends(vm, first, end)?;
     }
-    let vm = kept.boot()?;
+    let mut vm = kept.boot()?;
+    kept.say(&mut vm, "kexec")?;
     let vm = kept.goes_on_by_kexec(vm, KEXEC)?;
     kept.ends(vm, ":", POWEROFF)
 }
@@ -124,17 +140,28 @@ fn openrc() -> Result {
     without_systemd("openrc-disk", &Source::Debian(&root::OPENRC), KEXEC)
 }
 
+/// From one and the same moment the machine ends in every way; the last is kexec, which boots again.
 fn without_systemd(name: &str, source: &Source, kexec: &str) -> Result {
     let mut kept = Kept::new(name, source)?;
-    let vm = kept.boot()?;
-    let vm = kept.goes_on_by_kexec(vm, kexec)?;
-    kept.ends(vm, ":", POWEROFF)?;
+    let mut vm = kept.boot()?;
+    kept.say(&mut vm, "one and the same moment")?;
+    // No connection outlasts it: the machine would go on with one of another time.
+    kept.server = None;
+    let saved = Saved::new(&kept.machine()?, &mut vm)?;
+    let disk = kept.disk.copy()?;
+    let go_on = |kept: &mut Kept| {
+        kept.disk.put_back(&disk)?;
+        kept.server = None;
+        kept.server = Some(Server::start(&kept.folder, ADDRESS)?);
+        saved.go_on()
+    };
     // SysV init's plain `halt` switches the machine off.
-    for end in [REBOOT, ("shutdown -hH now", HALT.1)] {
-        let vm = kept.boot()?;
-        kept.ends(vm, ":", end)?;
+    for end in [POWEROFF, REBOOT, ("shutdown -hH now", HALT.1)] {
+        let vm = go_on(&mut kept)?;
+        kept.ends_now(vm, end)?;
     }
-    Ok(())
+    let vm = go_on(&mut kept)?;
+    kept.goes_on_by_kexec(vm, kexec).map(drop)
 }
 
 /// systemd's other ends are in `overlay.rs`.
@@ -144,6 +171,7 @@ fn systemd() -> Result {
     let mut vm = kept.boot()?;
     // It does without a keeper.
     vm.must("! pgrep -f ^@zimg-disk", LIMIT)?;
+    kept.say(&mut vm, "kexec")?;
     let vm = kept.goes_on_by_kexec(vm, "systemctl kexec")?;
     kept.ends(vm, ":", POWEROFF)
 }
