@@ -146,6 +146,7 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
     let image = image::load(&client, &config, deadline).map_err(with_address)?;
     stages.done("flist")?;
     let root = image.root_hash;
+    let given = handover::image(root, &image.signers);
     let dir = Path::new(overlay::LOWER);
     let (mounted, reads) =
         image::mount_what_is_there(image, dir, &mut config.ahead, &client, deadline)
@@ -156,7 +157,7 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
     keeper.retire();
     lock_memory();
     let mut files = handover::files(&kept.up(), std::process::id());
-    files.push(handover::image(root));
+    files.extend(given);
     if let Err(e) = sandbox::enter() {
         log::warn!("the root daemon may ask the kernel for anything: {e}");
     }

@@ -10,6 +10,7 @@ use crate::failure::{Failure, OrFail, Stage};
 use crate::net::{self, IfName, Link, Mac, Up};
 use crate::wire::GivenFile;
 use flist::id::RootHash;
+use flist::trust::KeyId;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,15 +23,34 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Where the booted system finds which image it is.
 const ROOT_HASH: &str = "/run/zimg/root-hash";
 
-/// The file that names the image.
-pub(crate) fn image(root_hash: RootHash) -> GivenFile {
-    file(ROOT_HASH.to_owned(), format!("{root_hash}\n"))
+/// And by which keys its signatures counted.
+const SIGNERS: &str = "/run/zimg/signers";
+
+/// The files that name the image, and the keys that vouch for it: a line each, and none where no
+/// signature was demanded.
+pub(crate) fn image(root_hash: RootHash, signers: &[KeyId]) -> [GivenFile; 2] {
+    let mut signers: Vec<String> = signers.iter().map(|id| format!("{id}\n")).collect();
+    signers.sort();
+    [
+        file(ROOT_HASH.to_owned(), format!("{root_hash}\n")),
+        file(SIGNERS.to_owned(), signers.concat()),
+    ]
 }
 
 /// The image that `files` name.
 pub(crate) fn root_hash(files: &[GivenFile]) -> &str {
-    let named = files.iter().find(|file| file.path == ROOT_HASH);
-    named.map(|file| file.text.trim_end()).unwrap_or_default()
+    text(files, ROOT_HASH).trim_end()
+}
+
+/// The keys that `files` name, in one line; `none` where there are none.
+pub(crate) fn signers(files: &[GivenFile]) -> String {
+    let signers: Vec<&str> = text(files, SIGNERS).lines().collect();
+    if signers.is_empty() { "none".to_owned() } else { signers.join(" ") }
+}
+
+fn text<'a>(files: &'a [GivenFile], path: &str) -> &'a str {
+    let named = files.iter().find(|file| file.path == path);
+    named.map(|file| file.text.as_str()).unwrap_or_default()
 }
 
 /// The files for a booted system on the network `up`, served by the process `pid`.
@@ -197,10 +217,10 @@ pub(crate) fn write(files: &[GivenFile], root: &Path) -> Result<(), Failure> {
 fn write_one(file: &GivenFile, root: &Path) -> io::Result<()> {
     let path = Path::new(&file.path);
     if path.starts_with("/run") {
-        return write_with_parents(path, &file.text);
+        return lay(path, file.text.as_bytes());
     }
     if let Some(target) = link_into_run(root, path) {
-        return write_with_parents(&target, &file.text);
+        return lay(&target, file.text.as_bytes());
     }
     let path = root.join(path.strip_prefix("/").unwrap_or(path));
     // A system without the directory has nothing that would read the file.
@@ -211,16 +231,17 @@ fn write_one(file: &GivenFile, root: &Path) -> io::Result<()> {
     if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink()) {
         fs::remove_file(&path)?;
     }
-    put(&path, &file.text)
+    put(&path, file.text.as_bytes())
 }
 
-fn write_with_parents(path: &Path, text: &str) -> io::Result<()> {
+/// Writes a file that anyone may read, and the directories it lies in.
+pub(crate) fn lay(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    put(path, text)
+    put(path, bytes)
 }
 
-fn put(path: &Path, text: &str) -> io::Result<()> {
-    fs::write(path, text)?;
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::write(path, bytes)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }
 

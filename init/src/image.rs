@@ -14,7 +14,7 @@ use flist::store::{
     self, Client, ClientOptions, ClockHelp, FetchOptions, Fetcher, LoadError, LoadOptions,
     Location, Mirrors, Proxies, ProxyFault, Store, StoreError, Unreachable,
 };
-use flist::trust::{Approval, Policy};
+use flist::trust::{Approval, KeyId, Policy};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -38,6 +38,8 @@ const CACHE_PART: u64 = 16;
 pub(crate) struct Verified {
     /// The hash of its flist.
     pub(crate) root_hash: RootHash,
+    /// The keys whose signatures counted.
+    pub(crate) signers: Vec<KeyId>,
     image: Arc<Image>,
     stores: Vec<Arc<dyn Store>>,
 }
@@ -76,7 +78,8 @@ pub(crate) fn load(
         }
     }
     let stores = stores.iter().map(|location| store::open(client, location)).collect();
-    Ok(Verified { root_hash: loaded.root_hash, image: Arc::new(loaded.image), stores })
+    let (root_hash, signers) = (loaded.root_hash, loaded.approval.signers);
+    Ok(Verified { root_hash, signers, image: Arc::new(loaded.image), stores })
 }
 
 /// Who vouches for the flist, for the log.

@@ -39,6 +39,7 @@ mod spawn;
 mod switch;
 mod sys;
 mod timeline;
+mod tpm;
 mod watchdog;
 mod wire;
 
@@ -129,11 +130,14 @@ fn boot(asked: &mut Asked) -> Result<Infallible, Failure> {
         "copy the shutdown program to /run",
         "give the machine more memory",
     )?;
+    let measured = tpm::Measured::begin();
     let ready = daemon.ready(config.timeout, &mut marks);
     asked.report = daemon.report();
     let files = ready?;
     let root = Path::new(overlay::ROOT);
     let image = handover::root_hash(&files);
+    // Before a disk is mended, which the image's own programs do.
+    measured.image(image, &handover::signers(&files));
     let around = overlay::Around { image, line: &sources.line, deadline };
     watchdog::expect(deadline.saturating_duration_since(Instant::now()));
     let init =

@@ -10,8 +10,8 @@ use crate::decompress::{self, SUFFIXES};
 use crate::modinfo::{ModInfo, normalise};
 use crate::{Error, lines};
 
-/// What a virtual machine may need to reach its network, its entropy, its disks, its watchdog and what
-/// its firmware remembers:
+/// What a virtual machine may need to reach its network, its entropy, its disks, its watchdog, its TPM and
+/// what its firmware remembers:
 /// QEMU and KVM, Firecracker (virtio_mmio), VMware, Hyper-V and Azure, Xen, AWS, Google Cloud.
 /// What `bond=` and `vlan=` need is not among it: bonding and 8021q, a tenth of the initramfs, are
 /// for metal. A kernel that lacks one of them, or has it built in, is as good.
@@ -32,6 +32,8 @@ pub const VM_MODULES: &[&str] = &[
     "nvme",
     "overlay",
     "sd_mod",
+    "tpm_crb",
+    "tpm_tis",
     "virtio_blk",
     "virtio_mmio",
     "virtio_net",

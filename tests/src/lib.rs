@@ -22,5 +22,6 @@ pub mod root;
 pub mod saved;
 pub mod scratch;
 pub mod switch;
+pub mod tpm;
 pub mod vm;
 pub mod wire;

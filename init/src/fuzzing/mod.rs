@@ -7,12 +7,13 @@ mod text;
 
 use crate::clock;
 use crate::net::fuzzing as net;
+use crate::tpm;
 
 /// What a target does with an input.
 pub type Target = fn(&[u8]);
 
 /// Each target and its name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("arp", net::arp),
     ("cmdline", text::cmdline),
     ("dhcp", net::dhcp),
@@ -22,6 +23,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("netlink", net::netlink),
     ("network", net::network),
     ("ntp", clock::fuzz),
+    ("tpm", tpm::fuzz),
     ("uevent", text::uevent),
 ];
 

@@ -13,6 +13,7 @@ mod guests;
 mod http_faults;
 mod ipv6;
 mod links;
+mod measured;
 mod mirrors;
 mod overlay;
 mod profile;

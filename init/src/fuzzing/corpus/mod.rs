@@ -21,6 +21,7 @@ fn seeds(target: &str) -> Seeds {
         "netlink" => net::netlink(),
         "network" => text::network(),
         "ntp" => net::ntp(),
+        "tpm" => text::tpm(),
         "uevent" => text::uevent(),
         other => panic!("no seeds for {other}"),
     }
