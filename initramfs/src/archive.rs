@@ -74,6 +74,14 @@ impl Archive {
         })
     }
 
+    /// The regular files, by path from the root on.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (String, &[u8])> {
+        self.items.iter().filter_map(|(path, item)| match &item.node {
+            Node::File(data) => Some((lossy(path), data.as_slice())),
+            Node::Dir | Node::CharDevice { .. } => None,
+        })
+    }
+
     /// The archive's bytes.
     pub(crate) fn to_newc(&self) -> Result<Vec<u8>, Error> {
         let mut out = Vec::new();

@@ -37,6 +37,15 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// What lies beside the program for /init is no SBOM of it.
+    #[error(
+        "{} is no CycloneDX SBOM with a component, components and dependencies: `notices` writes one",
+        path.display()
+    )]
+    BadSbom {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file for --key is none.
     #[error(
         "{} is no public key of minisign: name the NAME.pub that `zimg keygen` or `minisign -G` wrote",

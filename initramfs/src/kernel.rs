@@ -62,7 +62,7 @@ pub(crate) struct Module {
     pub(crate) path: String,
     /// The module, decompressed.
     pub(crate) data: Vec<u8>,
-    info: ModInfo,
+    pub(crate) info: ModInfo,
 }
 
 /// The modules chosen, with all they depend on, by name.

@@ -8,7 +8,9 @@ mod elf;
 mod error;
 mod kernel;
 mod modinfo;
+mod sbom;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +23,7 @@ pub use error::Error;
 pub use kernel::VM_MODULES;
 use kernel::{Chosen, Kernel};
 use minisign_verify::PublicKey;
+use sbom::About;
 
 /// Directories that PID 1 mounts on or writes to.
 const DIRS: [&str; 7] = ["dev", "etc/zimg", "proc", "run", "sys", "sysroot", "tmp"];
@@ -28,6 +31,14 @@ const DIRS: [&str; 7] = ["dev", "etc/zimg", "proc", "run", "sys", "sysroot", "tm
 /// Nodes that the kernel and PID 1 need before devtmpfs is there.
 const DEVICES: [(&str, u32, (u32, u32)); 3] =
     [("dev/console", 0o600, (5, 1)), ("dev/kmsg", 0o600, (1, 11)), ("dev/null", 0o666, (1, 3))];
+
+/// What lies beside the program for /init, named as it is and this: the texts of its licences, which come
+/// along, and its SBOM, which becomes part of the image's.
+const LICENSES_BESIDE: &str = "licenses.txt";
+const SBOM_BESIDE: &str = "cdx.json";
+
+/// Where the texts of licences go.
+const LICENSES: &str = "LICENSES.txt";
 
 /// The first configuration file's number; the next ones count on.
 const FIRST_CONFIG: usize = 10;
@@ -59,6 +70,8 @@ pub struct Initramfs {
     pub image: Vec<u8>,
     /// Length of the cpio archive in it.
     pub plain_len: usize,
+    /// Its SBOM: CycloneDX, as JSON.
+    pub sbom: String,
     /// Names of the modules it carries.
     pub modules: Vec<String>,
     /// Modules of the VM list that this kernel has in no form.
@@ -84,16 +97,22 @@ pub fn assemble(plan: &Plan) -> Result<Initramfs, Error> {
         archive.file(path, permissions(file)?, read(file)?)?;
     }
     add_init(&mut archive, &plan.init)?;
-    let (modules, absent) = match choose(plan)? {
-        None => (Vec::new(), Vec::new()),
+    if let Some((_, text)) = beside(&plan.init, LICENSES_BESIDE)? {
+        archive.file(LICENSES, 0o644, text)?;
+    }
+    let Added { names, absent, about } = match choose(plan)? {
+        None => Added::default(),
         Some((kernel, chosen)) => add_modules(&mut archive, kernel.release(), chosen)?,
     };
     let plain = archive.to_newc()?;
     let image = compress::compress(&plain).map_err(Error::Compress)?;
-    Ok(Initramfs { image, plain_len: plain.len(), modules, absent })
+    let program = beside(&plan.init, SBOM_BESIDE)?;
+    let program = program.as_ref().map(|(path, text)| (path.as_path(), text.as_slice()));
+    let sbom = sbom::sbom(&archive, &image, &about, program)?;
+    Ok(Initramfs { image, plain_len: plain.len(), sbom, modules: names, absent })
 }
 
-/// Writes the image by a temporary file beside `path`: either all of it is there, or what was
+/// Writes the image, or its SBOM, by a temporary file beside `path`: either all of it is there, or what was
 /// there before.
 pub fn write(image: &[u8], path: &Path) -> Result<(), Error> {
     let dir = match path.parent() {
@@ -122,12 +141,18 @@ fn choose(plan: &Plan) -> Result<Option<(Kernel, Chosen)>, Error> {
     Ok(Some((kernel, chosen)))
 }
 
-/// Adds the modules and their index files; gives their names, and those that are absent.
-fn add_modules(
-    archive: &mut Archive,
-    release: &str,
-    chosen: Chosen,
-) -> Result<(Vec<String>, Vec<String>), Error> {
+/// The modules that an archive holds.
+#[derive(Default)]
+struct Added {
+    names: Vec<String>,
+    /// Those that are asked for and that the kernel has in no form.
+    absent: Vec<String>,
+    /// What is known of them, by their paths from the root on.
+    about: BTreeMap<String, About>,
+}
+
+/// Adds the modules and their index files.
+fn add_modules(archive: &mut Archive, release: &str, chosen: Chosen) -> Result<Added, Error> {
     let base = format!("lib/modules/{release}");
     for (index, text) in [
         ("modules.alias", chosen.alias()),
@@ -136,12 +161,28 @@ fn add_modules(
     ] {
         archive.file(&format!("{base}/{index}"), 0o644, text.into_bytes())?;
     }
-    let mut names = Vec::new();
+    let mut added = Added { absent: chosen.absent, ..Added::default() };
     for (name, module) in chosen.modules {
-        archive.file(&format!("{base}/{}", module.path), 0o644, module.data)?;
-        names.push(name);
+        let path = format!("{base}/{}", module.path);
+        archive.file(&path, 0o644, module.data)?;
+        let licence = module.info.licence;
+        added.about.insert(format!("/{path}"), About { licence, release: release.to_owned() });
+        added.names.push(name);
     }
-    Ok((names, chosen.absent))
+    Ok(added)
+}
+
+/// The file beside `program` that is named as it is and `.`, `suffix`; `None` where there is none.
+fn beside(program: &Path, suffix: &str) -> Result<Option<(PathBuf, Vec<u8>)>, Error> {
+    let mut name = program.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(suffix);
+    let path = program.with_file_name(name);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some((path, bytes))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::reading(&path)(error)),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

@@ -28,13 +28,19 @@ use initramfs::Plan;
     error_code(2, "The options are wrong.")
 )]
 struct Options {
-    /// the program that becomes /init: zimg's `init`, or another static program
+    /// the program that becomes /init: zimg's `init`, or another static program. FILE.licenses.txt beside
+    /// it comes along as /LICENSES.txt
     #[argh(option, arg_name = "FILE")]
     init: PathBuf,
 
     /// where the image goes
     #[argh(option, arg_name = "FILE")]
     output: PathBuf,
+
+    /// where the image's SBOM goes: CycloneDX 1.5, JSON, of which FILE.cdx.json beside the program for
+    /// /init becomes a part
+    #[argh(option, arg_name = "FILE")]
+    sbom: Option<PathBuf>,
 
     /// modules to carry: names separated by commas; `vm` stands for the drivers of virtual
     /// machines (absent ones are passed over), `none` for no modules. Default: vm
@@ -110,6 +116,9 @@ fn run(options: Options) -> anyhow::Result<()> {
     };
     let made = initramfs::assemble(&plan)?;
     initramfs::write(&made.image, &options.output)?;
+    if let Some(path) = &options.sbom {
+        initramfs::write(made.sbom.as_bytes(), path)?;
+    }
     println!(
         "{}: {} bytes ({} unpacked), modules: {}",
         options.output.display(),

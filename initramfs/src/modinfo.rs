@@ -14,6 +14,8 @@ pub(crate) struct ModInfo {
     pub(crate) softdeps: Vec<String>,
     /// Modules it may use, which should be at hand.
     pub(crate) weakdeps: Vec<String>,
+    /// The licence that it states, in the kernel's words.
+    pub(crate) licence: String,
     /// The kernel release it was built for.
     pub(crate) release: String,
 }
@@ -31,6 +33,7 @@ impl ModInfo {
                 "weakdep" => info.weakdeps.extend(names(value.split_whitespace())),
                 "alias" => info.aliases.push(value.to_owned()),
                 "softdep" => info.softdeps.push(value.to_owned()),
+                "license" => value.clone_into(&mut info.licence),
                 "vermagic" => {
                     info.release = value.split(' ').next().unwrap_or_default().to_owned();
                 }
@@ -72,7 +75,7 @@ mod tests {
         assert_eq!(info.depends, ["net_failover", "b"]);
         assert_eq!(info.aliases, ["pci:v00001AF4d*", "virtio-x"]);
         assert_eq!(info.wanted().collect::<Vec<_>>(), ["crc_a", "z", "w_1", "w2"]);
-        assert_eq!(info.release, "6.12.1-amd64");
+        assert_eq!((info.release.as_str(), info.licence.as_str()), ("6.12.1-amd64", "GPL"));
     }
 
     #[test]

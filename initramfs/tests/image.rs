@@ -281,3 +281,41 @@ fn public_keys_and_nothing_else() {
     let (status, said) = bench.refuse(&["--modules", "none", "--key", "bare", "--key", "bare"]);
     assert_eq!(status, Some(1), "{said}");
 }
+
+#[test]
+fn licences_and_sbom_beside_the_program_come_along() {
+    let bench = Bench::new();
+    bench.make(&["--modules=none", "--sbom=bare.json"]);
+    let names = |listing: String| listing.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(!names(bench.cpio(&["-it"])).contains(&"LICENSES.txt".to_owned()), "the control");
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(bench.path(name)).unwrap()).unwrap()
+    };
+    let list = |bom: &serde_json::Value| -> Vec<String> {
+        let parts = bom["components"].as_array().unwrap().iter();
+        parts.map(|part| part["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(list(&read("bare.json")), ["/init"]);
+
+    bench.put("init.licenses.txt", b"Copyright Ann\n");
+    let program = br#"{"metadata": {"component": {"bom-ref": "p", "name": "prog"}},
+        "components": [{"bom-ref": "a", "name": "a"}],
+        "dependencies": [{"ref": "p", "dependsOn": ["a"]}]}"#;
+    bench.put("init.cdx.json", program);
+    bench.make(&["--modules=none", "--sbom=full.json"]);
+    assert_eq!(bench.cpio(&["-i", "--to-stdout", "LICENSES.txt"]), "Copyright Ann\n");
+    let full = read("full.json");
+    assert_eq!(list(&full), ["/LICENSES.txt", "/init", "prog", "a"]);
+    let sum = |name: &str| {
+        let printed = Command::new("sha256sum").arg(bench.path(name)).output().unwrap().stdout;
+        String::from_utf8(printed).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(full["components"][1]["hashes"][0]["content"], sum("init"));
+    assert_eq!(full["metadata"]["component"]["hashes"][0]["content"], sum("out.img"));
+
+    bench.put("init.cdx.json", b"{}");
+    fs::remove_file(bench.path("out.img")).unwrap();
+    let (status, message) = bench.refuse(&["--modules=none", "--sbom=bad.json"]);
+    assert_eq!(status, Some(1));
+    assert!(message.contains("init.cdx.json is no CycloneDX SBOM"), "{message}");
+}

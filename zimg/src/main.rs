@@ -34,11 +34,15 @@ use argh::FromArgs;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What is linked into this program, and the texts of its licences. `scripts/licenses` writes them.
+const LICENSES: &str = include_str!("../LICENSES.txt");
+
 /// Builds, mounts, checks and serves flists: operating-system images that boot over HTTP.
 #[derive(FromArgs)]
 #[argh(
     name = "zimg",
     note = "Exit status: 0 good, 1 the thing is bad, 2 usage, 3 not reachable.",
+    note = "`zimg --version` tells its version, `zimg --licenses` the licences of all that is linked into it.",
     note = "Proxies are those of the environment: http_proxy, https_proxy, all_proxy, no_proxy.",
     example = "{command_name} build ./root debian.flist\n{command_name} serve .\n\
                {command_name} COMMAND --help"
@@ -107,8 +111,12 @@ fn parse() -> Result<Command, ExitCode> {
     // argh takes a lone dash for an option it does not know.
     let stdin = |arg| if arg == "-" { "/dev/stdin" } else { arg };
     let args: Vec<&str> = args.iter().map(String::as_str).map(stdin).collect();
-    if let ["--version" | "-V"] = args.as_slice() {
-        return Err(show(concat!("zimg ", env!("CARGO_PKG_VERSION"))));
+    match args.as_slice() {
+        ["--version" | "-V"] => {
+            return Err(show(concat!("zimg ", env!("CARGO_PKG_VERSION"))));
+        }
+        ["--licenses"] => return Err(show(LICENSES.trim_end())),
+        _ => {}
     }
     match Cli::from_args(&["zimg"], &args) {
         Ok(cli) => Ok(cli.command),

@@ -468,3 +468,14 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
         })
         .collect()
 }
+
+#[test]
+fn licences_of_all_that_is_linked_are_shown() -> Result {
+    let shown = Command::new(out::built("zimg")?).arg("--licenses").output()?;
+    assert!(shown.status.success());
+    let shown = text(&shown.stdout);
+    for part in ["\n  blake3 ", "\n  musl: MIT", "==== musl\n", "==== Apache-2.0\n"] {
+        assert!(shown.contains(part), "{part}");
+    }
+    Ok(())
+}
