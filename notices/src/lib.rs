@@ -9,4 +9,4 @@ mod linked;
 mod sbom;
 mod texts;
 
-pub use linked::{Crate, Linked};
+pub use linked::{Crate, Key, Linked};

@@ -8,6 +8,9 @@ use std::{env, fs};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+/// Name and version of a crate.
+pub type Key = (String, String);
+
 /// A crate that is linked into a program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Crate {
@@ -22,7 +25,7 @@ pub struct Crate {
     /// Where its files lie.
     pub dir: PathBuf,
     /// Names and versions of the crates it uses itself, of those that are linked.
-    pub uses: BTreeSet<(String, String)>,
+    pub uses: BTreeSet<Key>,
 }
 
 /// What is linked into a program.
@@ -31,7 +34,7 @@ pub struct Linked {
     /// The package whose program it is.
     pub package: String,
     /// The crates, its own among them, by name and version.
-    pub crates: BTreeMap<(String, String), Crate>,
+    pub crates: BTreeMap<Key, Crate>,
     /// The workspace.
     pub(crate) workspace: PathBuf,
 }
@@ -73,9 +76,9 @@ impl Linked {
 /// What the metadata says of a crate.
 fn known(
     metadata: &Value,
-    (name, version): (String, String),
+    (name, version): Key,
     checksum: Option<String>,
-    uses: BTreeSet<(String, String)>,
+    uses: BTreeSet<Key>,
 ) -> anyhow::Result<Crate> {
     let packages = metadata["packages"].as_array().context("cargo metadata: no packages")?;
     let is_it = |package: &&Value| package["name"] == *name && package["version"] == *version;
@@ -87,16 +90,16 @@ fn known(
     let manifest = package["manifest_path"].as_str().map(Path::new).and_then(Path::parent);
     let dir = manifest.with_context(|| format!("{name} {version} lies nowhere"))?.to_owned();
     ensure!(
-        checksum.is_some() == !package["source"].is_null(),
+        checksum.is_some() != package["source"].is_null(),
         "{name} {version} comes from a registry without a checksum, or has one without"
     );
     Ok(Crate { name, version, licence, checksum, dir, uses })
 }
 
 /// The crates of `cargo tree`'s lines, each its depth, name and version; and which they use.
-fn graph(tree: &str) -> anyhow::Result<BTreeMap<(String, String), BTreeSet<(String, String)>>> {
+fn graph(tree: &str) -> anyhow::Result<BTreeMap<Key, BTreeSet<Key>>> {
     let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    let mut above: Vec<(String, String)> = Vec::new();
+    let mut above: Vec<Key> = Vec::new();
     for line in tree.lines().filter(|line| !line.is_empty()) {
         let digits = line.bytes().take_while(u8::is_ascii_digit).count();
         let (depth, rest) = line.split_at(digits);
@@ -119,7 +122,7 @@ fn graph(tree: &str) -> anyhow::Result<BTreeMap<(String, String), BTreeSet<(Stri
 }
 
 /// The checksums of a lock file.
-fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
+fn checksums(lock: &str) -> BTreeMap<Key, String> {
     let value = |package: &str, key: &str| {
         let line = package
             .lines()
@@ -148,7 +151,7 @@ fn cargo(dir: &Path, args: &[&str]) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
-    fn key(name: &str, version: &str) -> (String, String) {
+    fn key(name: &str, version: &str) -> Key {
         (name.to_owned(), version.to_owned())
     }
 
