@@ -49,7 +49,8 @@ impl Linked {
         let tree = ["tree", "--locked", "--package", package, "--target", target];
         let form = ["--prefix", "depth", "--format", "{p}"];
         let tree = cargo(workspace, &[&tree[..], &edges, &form].concat())?;
-        let metadata = ["metadata", "--locked", "--format-version", "1"];
+        let metadata =
+            ["metadata", "--locked", "--format-version", "1", "--filter-platform", target];
         let metadata: Value = serde_json::from_str(&cargo(workspace, &metadata)?)?;
         let lock = metadata["workspace_root"].as_str().context("cargo metadata: no workspace")?;
         let workspace = PathBuf::from(lock);

@@ -44,6 +44,8 @@ enum TpmError {
     Answer(&'static str),
     #[error("it has a bank of an unknown algorithm, {0:#x}")]
     Algorithm(u16),
+    #[error("it has no bank in use with PCR {PCR}")]
+    NoBank,
     #[error("too long to be measured")]
     TooLong,
 }
@@ -110,6 +112,9 @@ struct Measuring<T> {
 impl<T: Transport> Measuring<T> {
     fn begin(mut tpm: T) -> Result<Self, TpmError> {
         let banks = command::banks(&mut tpm, PCR)?;
+        if banks.is_empty() {
+            return Err(TpmError::NoBank);
+        }
         Ok(Self { tpm, log: EventLog::new(banks)? })
     }
 

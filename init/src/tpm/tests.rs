@@ -122,6 +122,18 @@ fn banks_that_lack_the_register_are_left_out() {
 }
 
 #[test]
+fn a_tpm_without_the_register_measures_nothing() {
+    let mut dialogue = dialogue();
+    let answer = &mut dialogue[0].1;
+    // Of each bank's three bytes of registers the second.
+    let ends =
+        (0..answer.len()).filter(|at| answer[..*at].ends_with(&[3, 0xff])).collect::<Vec<_>>();
+    assert_eq!(ends.len(), 4);
+    ends.iter().for_each(|at| answer[*at] = 0);
+    assert!(matches!(Measuring::begin(Replay(dialogue)), Err(TpmError::NoBank)));
+}
+
+#[test]
 fn a_bank_whose_digest_is_not_told_is_an_error() {
     let mut answer = dialogue()[1].1.clone();
     // The first digest is said to be by SM3, which is none of the banks.
