@@ -260,21 +260,25 @@ fn a_reader_may_ask_from_its_reply() {
 fn a_journal_tells_what_was_asked_for_and_who_waited() {
     let fixture = Fixture::new(3, 10, 1000);
     let store = fixture.store("a");
-    let options = FetchOptions { journal: true, ..options() };
+    let options = FetchOptions { journal: true, connections: 1, ..options() };
     let fetcher = fetcher(&fixture, &[&store], options);
     store.script([Act::Refuse]);
-    fetcher.wait(&[3, 25]).unwrap();
-    fetcher.wait(&[3]).unwrap();
+    for chunks in [&[3, 25][..], &[3], &[12]] {
+        fetcher.wait(chunks).unwrap();
+    }
     let journal = fetcher.journal();
-    // What is refused has no answer, and is asked for again.
-    let answers = journal.requests.iter().filter(|asked| asked.answered.is_some()).count();
-    assert_eq!((journal.requests.len(), answers), (3, 2));
+    // The last request may not have ended; those before it have. What is refused has no answer, and
+    // is asked for again.
+    let requests = &journal.requests[..3];
+    assert_eq!(requests.iter().filter(|asked| asked.answered.is_some()).count(), 2);
     let stored = [3, 25].map(|n: usize| u64::from(fixture.image.chunks()[n].stored_len));
-    assert_eq!(journal.requests.iter().map(|a| a.bytes).sum::<u64>(), stored.iter().sum());
-    assert!(journal.requests.iter().all(|asked| asked.reason == Reason::Read));
-    assert_eq!(journal.stalls.len(), 1, "what is held is not waited for");
+    assert_eq!(requests.iter().map(|asked| asked.bytes).sum::<u64>(), stored.iter().sum());
+    assert!(requests.iter().all(|asked| asked.reason == Reason::Read));
+    assert_eq!(journal.stalls.len(), 2, "what is held is not waited for");
     assert!(journal.stalls.iter().all(|(began, ended)| began < ended));
 
-    fetcher.wait(&[12]).unwrap();
+    for chunks in [[14], [28]] {
+        fetcher.wait(&chunks).unwrap();
+    }
     assert!(fetcher.journal().requests.is_empty(), "it is kept once");
 }
