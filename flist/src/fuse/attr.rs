@@ -67,7 +67,7 @@ fn permissions(mode: u32) -> u16 {
 }
 
 /// As the kernel's new_encode_dev does.
-fn encode_device(Device { major, minor }: Device) -> u32 {
+pub(super) fn encode_device(Device { major, minor }: Device) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
 

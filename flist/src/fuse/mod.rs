@@ -7,6 +7,7 @@ mod fusermount;
 mod kernel;
 mod readahead;
 mod requests;
+mod ring;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -134,17 +135,44 @@ pub struct Mounted {
     target: Arc<Target>,
     server: Option<JoinHandle<io::Result<()>>>,
     readahead: Option<Readahead>,
+    transport: Transport,
 }
 
 /// Unmounts from any thread, such as the one that waits for signals.
 #[derive(Debug, Clone)]
 pub struct Unmounter(Arc<Target>);
 
+/// How requests come from the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    /// By reading `/dev/fuse`.
+    Device,
+    /// Over io_uring, where the kernel offers that.
+    Rings,
+}
+
 /// Mounts `fs` on directory `dir`, read-only, and answers until it is unmounted.
 ///
 /// # Errors
 /// [`MountError`]; nothing is mounted then.
 pub fn mount(fs: Arc<Fs>, dir: &Path, options: &MountOptions) -> Result<Mounted, MountError> {
+    if ring::offered() {
+        match mount_over(Transport::Rings, Arc::clone(&fs), dir, options) {
+            // Too late for the other on the same mount.
+            Err(MountError::Handshake(why)) => log::debug!("{}: no io_uring: {why}", dir.display()),
+            result => return result,
+        }
+    }
+    mount_over(Transport::Device, fs, dir, options)
+}
+
+/// Mounts with requests to come so, or over `/dev/fuse` where there can be no rings.
+fn mount_over(
+    transport: Transport,
+    fs: Arc<Fs>,
+    dir: &Path,
+    options: &MountOptions,
+) -> Result<Mounted, MountError> {
     let failed = |error| match Errno::from_io_error(&error) {
         Some(Errno::NOTCONN) => MountError::Dead(dir.to_owned()),
         _ => MountError::Directory { dir: dir.to_owned(), error },
@@ -155,24 +183,44 @@ pub fn mount(fs: Arc<Fs>, dir: &Path, options: &MountOptions) -> Result<Mounted,
     }
     let (device, target) = kernel::mount(&dir, options)?;
     let target = Arc::new(target);
-    serve(fs, device, options, Arc::clone(&target)).map_err(|error| {
+    let mounted = serve(transport, fs, device, options, Arc::clone(&target)).map_err(|error| {
         target.abort();
         MountError::Handshake(error)
-    })
+    })?;
+    log::debug!("{}: requests come by {:?}", mounted.dir().display(), mounted.transport);
+    Ok(mounted)
 }
 
 fn serve(
+    transport: Transport,
     fs: Arc<Fs>,
     device: OwnedFd,
     options: &MountOptions,
     target: Arc<Target>,
 ) -> io::Result<Mounted> {
-    let session = server::handshake(fs, device, options)?;
+    let rings = match transport {
+        Transport::Device => None,
+        Transport::Rings => {
+            let refused = |why: &io::Error| log::debug!("no io_uring: {why}");
+            ring::Rings::new(&device).inspect_err(refused).ok()
+        }
+    };
+    let transport = if rings.is_some() { transport } else { Transport::Device };
+    let run: Box<dyn FnOnce() -> io::Result<()> + Send> = match rings {
+        Some(rings) => {
+            let session = rings.begin(fs, device)?;
+            Box::new(|| session.run())
+        }
+        None => {
+            let session = server::handshake(fs, device, options)?;
+            Box::new(|| session.run())
+        }
+    };
     target.identify();
     let serve = {
         let target = Arc::clone(&target);
         move || {
-            let result = session.run();
+            let result = run();
             // It is unmounted already, unless the server failed.
             target.abort();
             result
@@ -183,7 +231,7 @@ fn serve(
     if let Some(readahead) = &readahead {
         readahead.set(options.readahead_kib);
     }
-    Ok(Mounted { target, server, readahead })
+    Ok(Mounted { target, server, readahead, transport })
 }
 
 impl Mounted {

@@ -4,21 +4,20 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem,
-    FopenFlags, INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags,
-    PollNotifier, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
+    INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use super::attr::file_attr;
+use super::attr::{file_attr, no_entry};
 use super::errno::errno;
 use super::server::{FOREVER, GENERATION, Server, reply_xattr};
-use crate::fs::Entry;
+use crate::fs::{Attr, Entry};
 
 impl Filesystem for Server {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -26,14 +25,17 @@ impl Filesystem for Server {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.entry(parent, name) {
-            Ok(attr) => reply.entry(&FOREVER, &attr, GENERATION),
+        match self.entry(parent, name.as_bytes()) {
+            Ok(found) => {
+                let attr = found.as_ref().map_or_else(no_entry, file_attr);
+                reply.entry(&FOREVER, &attr, GENERATION);
+            }
             Err(error) => reply.error(errno(&error)),
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.ino(ino).and_then(|ino| self.fs.attr(ino)) {
+        match self.attr(ino) {
             Ok(attr) => reply.attr(&FOREVER, &file_attr(&attr)),
             Err(error) => reply.error(errno(&error)),
         }
@@ -72,19 +74,9 @@ impl Filesystem for Server {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let ino = match self.ino(ino) {
-            Ok(ino) => ino,
-            Err(error) => return reply.error(errno(&error)),
-        };
-        let image = Arc::clone(self.fs.image());
-        // The reply goes with the fetch, if there is one; this thread goes on.
-        self.fs.read(ino, offset, size as usize, move |result| match result {
+        self.read_file(ino, offset, size, move |result| match result {
             Ok(bytes) => reply.data(bytes),
-            Err(error) => {
-                let path = image.path(ino).unwrap_or_default();
-                log::error!("{}: {error}", String::from_utf8_lossy(&path));
-                reply.error(errno(&error));
-            }
+            Err(error) => reply.error(error),
         });
     }
 
@@ -96,7 +88,8 @@ impl Filesystem for Server {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let add = |e: &Entry<'_>, attr: &FileAttr| {
+        let add = |e: &Entry<'_>, attr: &Attr| {
+            let attr = file_attr(attr);
             reply.add(attr.ino, e.next, attr.kind, OsStr::from_bytes(e.name))
         };
         match self.list(ino, offset, add) {
@@ -113,9 +106,9 @@ impl Filesystem for Server {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let add = |e: &Entry<'_>, attr: &FileAttr| {
-            let name = OsStr::from_bytes(e.name);
-            reply.add(attr.ino, e.next, name, &FOREVER, attr, GENERATION)
+        let add = |e: &Entry<'_>, attr: &Attr| {
+            let (name, attr) = (OsStr::from_bytes(e.name), file_attr(attr));
+            reply.add(attr.ino, e.next, name, &FOREVER, &attr, GENERATION)
         };
         match self.list(ino, offset, add) {
             Ok(()) => reply.ok(),
@@ -149,7 +142,7 @@ impl Filesystem for Server {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        match self.seek(ino, offset, whence) {
+        match self.seek_file(ino, offset, whence) {
             Ok(at) => reply.offset(at),
             Err(error) => reply.error(error),
         }

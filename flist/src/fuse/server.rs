@@ -1,22 +1,18 @@
-//! The crate fuser between the kernel and an [`Fs`]. Only this module, `requests` and `attr` know
-//! it, so that another way to the kernel can stand beside it.
+//! What the kernel is told of an [`Fs`], whichever way it asks, and the crate fuser as one of these:
+//! only this module, `requests` and `attr` know more of it than numbers. The other is `ring`.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::{
-    Config, Errno, FileAttr, Generation, INodeNo, InitFlags, KernelConfig, ReplyXattr, Session,
-    SessionACL,
+    Config, Errno, Generation, INodeNo, InitFlags, KernelConfig, ReplyXattr, Session, SessionACL,
 };
 
 use super::MountOptions;
-use super::attr::{file_attr, no_entry};
 use super::errno::errno;
-use crate::fs::{Entry, Fs, FsError, Whence};
+use crate::fs::{Attr, Entry, Fs, FsError, Whence};
 use crate::image::Ino;
 
 /// An image never changes: what the kernel has learnt stays true. (136 years.)
@@ -24,12 +20,12 @@ pub(super) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Inode numbers are never reused.
 pub(super) const GENERATION: Generation = Generation(0);
 /// Longest read, so longest request: 256 pages, the most the kernel allows by default.
-const MAX_REQUEST: u32 = 1 << 20;
+pub(super) const MAX_REQUEST: u32 = 1 << 20;
 /// Reads the kernel keeps going in the background. Many, as they may all wait for the network
 /// while the next could be answered from memory.
-const MAX_BACKGROUND: u16 = 1024;
+pub(super) const MAX_BACKGROUND: u16 = 1024;
 /// With so many going the kernel no longer reads ahead of need.
-const CONGESTED: u16 = 256;
+pub(super) const CONGESTED: u16 = 256;
 
 /// Of lseek(2); the kernel answers the others itself.
 const SEEK_DATA: i32 = 3;
@@ -46,6 +42,24 @@ const WANTED: [InitFlags; 6] = [
     InitFlags::FUSE_NO_OPEN_SUPPORT,
     InitFlags::FUSE_NO_OPENDIR_SUPPORT,
 ];
+
+/// Which of the features that are `offered` make the kernel ask less, or right. What an old kernel
+/// lacks it does without.
+pub(super) fn wanted(fs: &Fs, offered: InitFlags) -> InitFlags {
+    let mut wanted = WANTED.into_iter().collect::<InitFlags>();
+    // Overlayfs looks for the origin of a file that was written to by its handle, and from Linux
+    // 6.16 on takes what it finds for stale (ESTALE) from the second look on, if the kernel had
+    // forgotten it meanwhile. So handles are not offered (possible from 6.9 on), or always good.
+    wanted |= if offered.contains(InitFlags::FUSE_NO_EXPORT_SUPPORT) {
+        InitFlags::FUSE_NO_EXPORT_SUPPORT
+    } else {
+        InitFlags::FUSE_EXPORT_SUPPORT
+    };
+    if fs.has_acls() {
+        wanted |= InitFlags::FUSE_POSIX_ACL;
+    }
+    wanted & offered
+}
 
 /// Comes to terms with the kernel about a mount just made.
 pub(super) fn handshake(
@@ -73,19 +87,8 @@ pub(super) struct Server {
 impl Server {
     /// Agrees with the kernel on what makes it ask less.
     pub(super) fn agree(&mut self, config: &mut KernelConfig) -> io::Result<()> {
-        for flag in WANTED {
-            // What an old kernel lacks it does without.
-            let _ = config.add_capabilities(flag);
-        }
-        // Overlayfs looks for the origin of a file that was written to by its handle, and from Linux
-        // 6.16 on takes what it finds for stale (ESTALE) from the second look on, if the kernel had
-        // forgotten it meanwhile. So handles are not offered (possible from 6.9 on), or always good.
-        if config.add_capabilities(InitFlags::FUSE_NO_EXPORT_SUPPORT).is_err() {
-            let _ = config.add_capabilities(InitFlags::FUSE_EXPORT_SUPPORT);
-        }
-        if self.fs.has_acls() {
-            let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
-        }
+        // All of these were offered.
+        let _ = config.add_capabilities(wanted(&self.fs, config.capabilities()));
         let has = |flag| config.capabilities().contains(flag);
         self.no_open = has(InitFlags::FUSE_NO_OPEN_SUPPORT);
         self.no_opendir = has(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
@@ -100,25 +103,51 @@ impl Server {
         self.fs.ino(ino.0)
     }
 
-    pub(super) fn entry(&self, dir: INodeNo, name: &OsStr) -> Result<FileAttr, FsError> {
-        match self.fs.lookup(self.ino(dir)?, name.as_bytes())? {
-            Some(ino) => Ok(file_attr(&self.fs.attr(ino)?)),
-            None => Ok(no_entry()),
-        }
+    pub(super) fn entry(&self, dir: INodeNo, name: &[u8]) -> Result<Option<Attr>, FsError> {
+        let found = self.fs.lookup(self.ino(dir)?, name)?;
+        found.map(|ino| self.fs.attr(ino)).transpose()
+    }
+
+    pub(super) fn attr(&self, ino: INodeNo) -> Result<Attr, FsError> {
+        self.fs.attr(self.ino(ino)?)
     }
 
     pub(super) fn list(
         &self,
         dir: INodeNo,
         offset: u64,
-        mut add: impl FnMut(&Entry<'_>, &FileAttr) -> bool,
+        mut add: impl FnMut(&Entry<'_>, &Attr) -> bool,
     ) -> Result<(), FsError> {
         for entry in self.fs.entries(self.ino(dir)?, offset)? {
-            if add(&entry, &file_attr(&self.fs.attr(entry.ino)?)) {
+            if add(&entry, &self.fs.attr(entry.ino)?) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Reads `size` bytes of a file. `done` is called with them, or with what to tell who asked: at
+    /// once, or by who fetched them.
+    pub(super) fn read_file(
+        &self,
+        ino: INodeNo,
+        offset: u64,
+        size: u32,
+        done: impl FnOnce(Result<&[u8], Errno>) + Send + 'static,
+    ) {
+        let ino = match self.ino(ino) {
+            Ok(ino) => ino,
+            Err(error) => return done(Err(errno(&error))),
+        };
+        let image = Arc::clone(self.fs.image());
+        // The reply goes with the fetch, if there is one; this thread goes on.
+        self.fs.read(ino, offset, size as usize, move |result| {
+            done(result.map_err(|error| {
+                let path = image.path(ino).unwrap_or_default();
+                log::error!("{}: {error}", String::from_utf8_lossy(&path));
+                errno(&error)
+            }));
+        });
     }
 
     /// The names of the attributes, each with a final zero.
@@ -134,7 +163,7 @@ impl Server {
         Ok(names)
     }
 
-    pub(super) fn seek(&self, ino: INodeNo, offset: i64, whence: i32) -> Result<i64, Errno> {
+    pub(super) fn seek_file(&self, ino: INodeNo, offset: i64, whence: i32) -> Result<i64, Errno> {
         let whence = match whence {
             SEEK_DATA => Whence::Data,
             SEEK_HOLE => Whence::Hole,

@@ -1,12 +1,14 @@
-//! Real mounts, each on a directory of its own. They need root and `/dev/fuse`.
+//! Real mounts, each on a directory of its own, and by each way that requests come. They need root and
+//! `/dev/fuse`.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -19,6 +21,50 @@ use tempfile::TempDir;
 use super::*;
 use crate::fs::sample::{Fake, Fate, Node, TIME, dir, file, image, noise};
 use crate::image::{Device, Kind};
+
+mod transport;
+
+thread_local! {
+    /// How requests come to what the test mounts.
+    static TRANSPORT: Cell<Transport> = const { Cell::new(Transport::Device) };
+}
+
+/// Has each test done by each way that requests come.
+macro_rules! by_each_transport {
+    ($($name:ident)*) => {
+        mod by_device {
+            $(#[test] fn $name() { super::transport::by(super::Transport::Device, super::$name); })*
+        }
+        mod by_rings {
+            $(#[test] fn $name() { super::transport::by(super::Transport::Rings, super::$name); })*
+        }
+    };
+}
+
+by_each_transport! {
+    attributes_are_shown_as_they_are
+    twenty_thousand_entries_are_listed_once_each
+    extended_attributes
+    figures_and_options_of_the_mount
+    holes_are_found_and_read_as_zeros
+    sixteen_readers_get_what_is_theirs
+    what_has_been_read_is_not_asked_for_again
+    writing_is_refused
+    what_is_in_memory_is_answered_while_a_hundred_reads_hang
+    a_lost_chunk_is_an_error_and_no_hang
+    unmounting_says_busy_and_waits_for_nobody
+    unmounted_by_others
+    dropping_it_while_reads_hang_ends_them
+    detached_it_serves_who_has_it_open
+    a_reader_that_waits_can_be_killed
+    programs_run_from_it_setuid_where_asked
+    an_overlay_holds_it_when_it_is_detached
+    what_was_written_to_on_an_overlay_is_found_again
+    an_ordinary_user_mounts_through_fusermount3
+    any_byte_in_a_name
+    a_server_that_is_killed_leaves_nobody_waiting
+    what_others_abort_is_over
+}
 
 /// A mount that is gone when the test ends, however it ends.
 struct Mount {
@@ -48,8 +94,11 @@ impl Mount {
         let fake = Fake::new(stored, fate);
         let fs = Arc::new(Fs::new(Arc::new(image), Arc::clone(&fake) as _));
         let dir = tempfile::tempdir().unwrap();
-        let mounted = Some(mount(fs, dir.path(), options).unwrap());
-        Self { mounted, fake, dir }
+        let transport = TRANSPORT.get();
+        let _offered = transport::wanted(transport);
+        let mounted = mount_over(transport, fs, dir.path(), options).unwrap();
+        assert_eq!(mounted.transport, transport);
+        Self { mounted: Some(mounted), fake, dir }
     }
 
     fn held(root: &Node) -> Self {
@@ -104,7 +153,6 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-#[test]
 fn attributes_are_shown_as_they_are() {
     let null = Kind::Char(Device { major: 1, minor: 3 });
     let far = Kind::Block(Device { major: 0xabc, minor: 0x12345 });
@@ -147,7 +195,6 @@ fn attributes_are_shown_as_they_are() {
     }
 }
 
-#[test]
 fn twenty_thousand_entries_are_listed_once_each() {
     let name = |i: u32| format!("{i:05}-{}", "n".repeat(i as usize % 240));
     let mount = Mount::held(&dir((0..20_000).map(|i| (name(i), file(b"")))));
@@ -164,7 +211,6 @@ fn twenty_thousand_entries_are_listed_once_each() {
     assert!(fs::symlink_metadata(mount.path(&name(12_345))).unwrap().is_file());
 }
 
-#[test]
 fn extended_attributes() {
     let mount = Mount::held(&dir([("with", file(*b"eleven char")), ("without", file(b"x"))]));
     let get =
@@ -187,7 +233,6 @@ fn extended_attributes() {
     assert_eq!(rustix::fs::llistxattr(mount.path("without"), &mut list[..]).unwrap(), 0);
 }
 
-#[test]
 fn figures_and_options_of_the_mount() {
     let mount = Mount::held(&dir([("a", file(noise(1, 100_000)))]));
     let statfs = rustix::fs::statvfs(mount.dir.path()).unwrap();
@@ -201,7 +246,6 @@ fn figures_and_options_of_the_mount() {
     assert_eq!(fs::read_to_string(readahead::path(device)).unwrap(), "1024\n");
 }
 
-#[test]
 fn holes_are_found_and_read_as_zeros() {
     let size = 5 << 30;
     let data = vec![(1 << 20, noise(1, 300_000)), (3 << 30, noise(2, 5000))];
@@ -225,7 +269,6 @@ fn holes_are_found_and_read_as_zeros() {
     assert_eq!(file.read_at(&mut buf, size).unwrap(), 0);
 }
 
-#[test]
 fn sixteen_readers_get_what_is_theirs() {
     let name = |i: u64| format!("file{i}");
     let root = dir((0..16).map(|i| (name(i), file(noise(i, 700_000)))));
@@ -239,7 +282,6 @@ fn sixteen_readers_get_what_is_theirs() {
     });
 }
 
-#[test]
 fn what_has_been_read_is_not_asked_for_again() {
     // More than the server itself keeps decompressed.
     let bytes: Vec<u8> = noise(1, 1 << 16).into_iter().cycle().take(20 << 20).collect();
@@ -251,7 +293,6 @@ fn what_has_been_read_is_not_asked_for_again() {
     assert_eq!(mount.fake.asked(), asked);
 }
 
-#[test]
 fn writing_is_refused() {
     let mount = Mount::held(&dir([("a", file(b"abc"))]));
     let a = mount.path("a");
@@ -286,7 +327,6 @@ fn writing_is_refused() {
     assert_eq!(fs::read(&a).unwrap(), b"abc");
 }
 
-#[test]
 fn what_is_in_memory_is_answered_while_a_hundred_reads_hang() {
     let hang = |i: u32| (format!("hang{i}"), file(noise(i.into(), 20_000)));
     let fine = (0..50).map(|i| (format!("fine{i}"), file(noise(1000 + i, 20_000))));
@@ -314,7 +354,6 @@ fn what_is_in_memory_is_answered_while_a_hundred_reads_hang() {
     }
 }
 
-#[test]
 fn a_lost_chunk_is_an_error_and_no_hang() {
     let mount = Mount::new(&dir([("a", file(noise(1, 5000)))]), 1000, |_| Fate::Fails);
     let path = mount.path("a");
@@ -322,7 +361,6 @@ fn a_lost_chunk_is_an_error_and_no_hang() {
     assert_eq!(error.raw_os_error(), Some(5));
 }
 
-#[test]
 fn unmounting_says_busy_and_waits_for_nobody() {
     let mut mount = Mount::held(&dir([("a", file(b"abc"))]));
     let mounted = mount.mounted();
@@ -339,7 +377,6 @@ fn unmounting_says_busy_and_waits_for_nobody() {
     unmounter.unmount().unwrap();
 }
 
-#[test]
 fn unmounted_by_others() {
     let mut mount = Mount::held(&dir([("a", file(b"abc"))]));
     let mounted = mount.mounted();
@@ -349,7 +386,6 @@ fn unmounted_by_others() {
     wait(&waiter, 5).unwrap();
 }
 
-#[test]
 fn dropping_it_while_reads_hang_ends_them() {
     let mut mount = Mount::new(&dir([("a", file(noise(1, 5000)))]), 1000, |_| Fate::Hangs);
     let path = mount.path("a");
@@ -363,7 +399,6 @@ fn dropping_it_while_reads_hang_ends_them() {
     mount.fake.release();
 }
 
-#[test]
 fn detached_it_serves_who_has_it_open() {
     let mut mount = Mount::held(&dir([("a", file(noise(1, 30_000)))]));
     let mounted = mount.mounted();
@@ -392,7 +427,6 @@ fn places_where_nothing_can_be_mounted() {
     assert!(file.to_string().ends_with("/file: not a directory"), "{file}");
 }
 
-#[test]
 fn a_reader_that_waits_can_be_killed() {
     let mount = Mount::new(&dir([("a", file(noise(1, 5000)))]), 1000, |_| Fate::Hangs);
     let mut cat = Command::new("cat").arg(mount.path("a")).spawn().unwrap();
@@ -401,7 +435,6 @@ fn a_reader_that_waits_can_be_killed() {
     assert!(!within(5, move || cat.wait().unwrap()).success());
 }
 
-#[test]
 fn programs_run_from_it_setuid_where_asked() {
     // Executed, so mapped. `id -u` says who it runs as: the image's files belong to 70000.
     let program = fs::read("/usr/bin/id").unwrap();
@@ -439,7 +472,6 @@ fn overlay(lower: &Path, top: &Path, more: &str) -> Finally<impl FnMut() + use<>
     Finally(move || rustix::mount::unmount(&merged, UnmountFlags::DETACH).unwrap())
 }
 
-#[test]
 fn an_overlay_holds_it_when_it_is_detached() {
     let root = dir([("a", file(noise(1, 30_000))), ("b", file(*b"eleven char"))]);
     let mut mount = Mount::new(&root, 10_000, |_| Fate::Comes);
@@ -463,7 +495,6 @@ fn an_overlay_holds_it_when_it_is_detached() {
 
 /// Overlayfs would look for such a file's origin by its handle, in a kernel that may know nothing
 /// of it: at first after a mount, and again whenever memory was short.
-#[test]
 fn what_was_written_to_on_an_overlay_is_found_again() {
     let root = dir([("sub", dir([("a", file(*b"eleven char"))]))]);
     let top = overlay_top();
@@ -488,6 +519,7 @@ fn what_was_written_to_on_an_overlay_is_found_again() {
 #[ignore = "run by the test of the same mount, as an ordinary user"]
 fn as_an_ordinary_user() {
     assert_ne!(rustix::process::geteuid().as_raw(), 0);
+    TRANSPORT.set(transport::of_environment());
     let options = MountOptions::default();
     let root = dir([("a", file(noise(1, 30_000)))]);
     let mut mount = Mount::with(&root, 10_000, |_| Fate::Comes, &options);
@@ -515,7 +547,6 @@ fn as_an_ordinary_user() {
     assert!(refused.starts_with("fusermount3: option allow_other only allowed if"), "{refused}");
 }
 
-#[test]
 fn an_ordinary_user_mounts_through_fusermount3() {
     let place = tempfile::tempdir().unwrap();
     let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -530,12 +561,13 @@ fn an_ordinary_user_mounts_through_fusermount3() {
                   \"$1/tests\" --ignored --exact fuse::tests::as_an_ordinary_user";
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script, "sh"]).arg(place.path());
+    let _offered = transport::wanted(TRANSPORT.get());
+    transport::tell(&mut command);
     let output = within(60, move || command.output().unwrap());
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
 }
 
-#[test]
 fn any_byte_in_a_name() {
     let mount = Mount::held(&dir([("a b\n\"\u{1}é", file(b"1")), (&"x".repeat(255), file(b"2"))]));
     let names: Vec<_> =
@@ -547,4 +579,68 @@ fn any_byte_in_a_name() {
     }
     let long = fs::symlink_metadata(mount.path(&"y".repeat(256))).unwrap_err();
     assert_eq!(long.raw_os_error(), Some(36));
+}
+
+/// What [`a_server_that_is_killed_leaves_nobody_waiting`] kills.
+#[test]
+#[ignore = "run by the test that kills it"]
+fn as_a_server_that_is_killed() {
+    TRANSPORT.set(transport::of_environment());
+    let mount = Mount::new(&dir([("a", file(noise(1, 5000)))]), 1000, |_| Fate::Hangs);
+    println!("\nmounted on {}", mount.dir.path().display());
+    until("its end", || false);
+}
+
+fn a_server_that_is_killed_leaves_nobody_waiting() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "--nocapture"]);
+    command.arg("fuse::tests::as_a_server_that_is_killed").stdout(Stdio::piped());
+    let offered = transport::wanted(TRANSPORT.get());
+    transport::tell(&mut command);
+    let mut server = command.spawn().unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let said =
+        lines.map(Result::unwrap).find_map(|l| Some(l.strip_prefix("mounted on ")?.to_owned()));
+    drop(offered);
+    let dir = PathBuf::from(said.expect("the server mounts"));
+    let _gone = Finally(|| {
+        let _ = rustix::mount::unmount(&dir, UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&dir);
+    });
+    let path = dir.join("a");
+    let reader = begin(move || fs::read(path).unwrap_err());
+    let waiting = format!("/sys/fs/fuse/connections/{}/waiting", mount_minor(&dir));
+    // Without fusectl it is killed a little sooner.
+    if Path::new(&waiting).exists() {
+        until("the read is under way", || fs::read_to_string(&waiting).unwrap() != "0\n");
+    }
+    assert!(reader.try_recv().is_err());
+    server.kill().unwrap();
+    server.wait().unwrap();
+    wait(&reader, 10);
+    assert_eq!(fs::metadata(dir.join("a")).unwrap_err().raw_os_error(), Some(107));
+}
+
+/// The number by which the kernel knows the connection of what is mounted at `dir`.
+fn mount_minor(dir: &Path) -> String {
+    let line = mount_line(dir).unwrap();
+    line.split(' ').nth(2).unwrap().split(':').nth(1).unwrap().to_owned()
+}
+
+fn what_others_abort_is_over() {
+    let mut mount = Mount::new(&dir([("a", file(noise(1, 5000)))]), 1000, |_| Fate::Hangs);
+    let path = mount.path("a");
+    let reader = begin(move || fs::read(path).unwrap_err());
+    until("the read hangs", || mount.fake.hanging() > 0);
+    let control = tempfile::tempdir().unwrap();
+    rustix::mount::mount("none", control.path(), "fusectl", MountFlags::empty(), None).unwrap();
+    let abort = control.path().join(mount_minor(mount.dir.path())).join("abort");
+    let aborted = fs::write(abort, "1");
+    rustix::mount::unmount(control.path(), UnmountFlags::DETACH).unwrap();
+    aborted.unwrap();
+    wait(&reader, 10);
+    let mounted = mount.mounted();
+    within(10, move || mounted.wait()).unwrap();
+    assert!(mount_line(mount.dir.path()).is_none());
+    mount.fake.release();
 }
