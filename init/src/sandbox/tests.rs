@@ -1,3 +1,5 @@
+mod served;
+
 use super::*;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
@@ -60,6 +62,7 @@ fn what_is_listed_is_let_through_and_nothing_else() {
         libc::SYS_bpf,
         libc::SYS_perf_event_open,
         libc::SYS_io_uring_setup,
+        libc::SYS_io_uring_register,
         libc::SYS_init_module,
         libc::SYS_finit_module,
         libc::SYS_kexec_load,

@@ -104,7 +104,7 @@ fn without_memory_for_rings_it_is_mounted_all_the_same() {
     }
     let _offered = Offered::new(b"Y");
     // Rings take more addresses than this, of which few are used.
-    for (limit, want) in [("250000", "by Device"), ("unlimited", "by Rings")] {
+    for (limit, want) in [("600000", "by Device"), ("unlimited", "by Rings")] {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -v $1; shift; exec \"$@\"", "sh", limit]);
         command.arg(std::env::current_exe().unwrap());

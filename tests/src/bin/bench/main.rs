@@ -13,6 +13,7 @@ mod report;
 mod scale;
 mod shop;
 mod sizes;
+mod transports;
 mod trust;
 
 use std::path::{Path, PathBuf};

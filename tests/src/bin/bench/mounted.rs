@@ -13,6 +13,7 @@ use tests::root::run as must;
 use crate::Bench;
 use crate::report::{Report, Times, megabytes};
 use crate::sizes::{build, inspect};
+use crate::transports;
 
 /// A `zimg mount --foreground`; unmounted when dropped.
 pub(crate) struct Mount {
@@ -67,6 +68,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     fs::create_dir(&dir)?;
     walking(bench, report, &dir)?;
     reading(bench, report, &dir)?;
+    transports::run(bench, report, &dir)?;
     fs::remove_dir_all(&dir)?;
     Ok(())
 }
