@@ -59,7 +59,8 @@ impl Map {
     fn advise(&self, offset: usize, len: usize, advice: Advice) -> io::Result<()> {
         let start: *mut c_void = self.at(offset, len).cast();
         // SAFETY: it is within the mapping, and who calls this reads none of it at this time.
-        Ok(unsafe { madvise(start, len, advice)? })
+        unsafe { madvise(start, len, advice)? };
+        Ok(())
     }
 }
 
@@ -67,5 +68,27 @@ impl Drop for Map {
     fn drop(&mut self) {
         // SAFETY: whoever points into it holds this. It can't fail: it is a mapping of its own.
         let _ = unsafe { munmap(self.start.cast(), self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_is_zeros_again_and_the_rest_stays() {
+        let map = Map::zeros(3 * 4096).unwrap();
+        // SAFETY: it is all the memory, and nobody else's.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(map.at(0, 3 * 4096), 3 * 4096) };
+        bytes.fill(1);
+        map.give_back(4096, 4096).unwrap();
+        assert!(bytes[..4096].iter().chain(&bytes[8192..]).all(|&b| b == 1));
+        assert!(bytes[4096..8192].iter().all(|&b| b == 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "beyond the memory")]
+    fn nothing_lies_beyond_it() {
+        Map::zeros(4096).unwrap().at(4090, 7);
     }
 }

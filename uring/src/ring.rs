@@ -18,6 +18,10 @@ use crate::memory::Map;
 
 /// Commands that can be given at once.
 const COMMANDS: u32 = 64;
+/// `IORING_FEAT_NO_IOWAIT` and `IORING_ENTER_NO_IOWAIT` (Linux 6.15): who waits for a request does not
+/// wait for a disk. Without it an idle machine seems to be busy with those.
+const CAN_IDLE: u32 = 1 << 17;
+const IDLE: u32 = 1 << 7;
 /// The files of a ring, in this order.
 const DEVICE: i32 = 0;
 const BELL: i32 = 1;
@@ -76,6 +80,8 @@ pub(crate) struct Ring {
     shared: Map,
     commands: Map,
     offsets: Offsets,
+    /// How to wait.
+    waiting: IoringEnterFlags,
     /// Commands given so far, and those of them that the kernel was not told of.
     tail: u32,
     untold: u32,
@@ -106,7 +112,7 @@ impl Ring {
             | IoringSetupFlags::R_DISABLED
             | IoringSetupFlags::SINGLE_ISSUER
             | IoringSetupFlags::DEFER_TASKRUN;
-        params.cq_entries = completions;
+        params.cq_entries = completions.max(COMMANDS);
         // SAFETY: no flag refers to another file.
         let file = unsafe { io_uring_setup(COMMANDS, &mut params)? };
         let (sq, cq) = (params.sq_off, params.cq_off);
@@ -122,7 +128,9 @@ impl Ring {
             completions_mask: params.cq_entries.wrapping_sub(1),
             completions: cq.cqes as usize,
         };
-        let ring = Self { file, shared, commands, offsets, tail: 0, untold: 0 };
+        let idle = if params.features.bits() & CAN_IDLE > 0 { IDLE } else { 0 };
+        let waiting = IoringEnterFlags::GETEVENTS | IoringEnterFlags::from_bits_retain(idle);
+        let ring = Self { file, shared, commands, offsets, waiting, tail: 0, untold: 0 };
         ring.restrict(device, bell)?;
         Ok(ring)
     }
@@ -213,7 +221,7 @@ impl Ring {
     /// # Errors
     /// When the kernel takes no commands.
     pub(crate) fn enter(&mut self, wait: u32) -> io::Result<()> {
-        let flags = if wait > 0 { IoringEnterFlags::GETEVENTS } else { IoringEnterFlags::empty() };
+        let flags = if wait > 0 { self.waiting } else { IoringEnterFlags::empty() };
         loop {
             // SAFETY: commands point to the memory of entries, which is there as long as this, and to
             // iovecs that are there until this has returned.
@@ -257,4 +265,85 @@ impl Ring {
 fn padded(queue: u16) -> [u8; 8] {
     let [a, b] = queue.to_ne_bytes();
     [a, b, 0, 0, 0, 0, 0, 0]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+    use std::path::Path;
+
+    use rustix::event::{EventfdFlags, eventfd};
+
+    use super::*;
+
+    /// A ring, where the kernel has those that FUSE takes.
+    fn ring(device: &File, bell: &OwnedFd, completions: u32) -> Option<Ring> {
+        let ring = Ring::new(device.as_fd(), bell.as_fd(), completions);
+        // As old as one that lacks them. A newer one must have them.
+        if !Path::new("/sys/module/fuse/parameters/enable_uring").exists() {
+            let why = "SKIPPED: the kernel has no FUSE over io_uring (CONFIG_FUSE_IO_URING)";
+            writeln!(std::io::stderr(), "{why}").unwrap();
+            return None;
+        }
+        Some(ring.unwrap())
+    }
+
+    /// The result of the one command that was given.
+    fn result(ring: &mut Ring) -> i32 {
+        ring.enter(1).unwrap();
+        let (token, result) = ring.done().unwrap();
+        assert_eq!((token, ring.done()), (7, None));
+        result
+    }
+
+    #[test]
+    fn a_ring_does_what_it_is_for_and_nothing_else() {
+        let device = File::open("/dev/zero").unwrap();
+        let bell = eventfd(3, EventfdFlags::CLOEXEC).unwrap();
+        let Some(mut ring) = ring(&device, &bell, 8) else { return };
+        let mut read = [0_u8; 8];
+        let address = read.as_mut_ptr().expose_provenance() as u64;
+        ring.await_bell(7, address).unwrap();
+        assert_eq!(result(&mut ring), 8);
+        assert_eq!(read, 3_u64.to_ne_bytes());
+        // This comes as far as the device, which knows no such commands.
+        ring.fuse(0, 7, Fuse::Commit(1)).unwrap();
+        assert_eq!(result(&mut ring), -Errno::OPNOTSUPP.raw_os_error());
+        let fixed = IoringSqeFlags::FIXED_FILE.bits();
+        for (opcode, flags) in [
+            (IoringOp::Nop, fixed),
+            (IoringOp::Write, fixed),
+            (IoringOp::Openat, 0),
+            (IoringOp::Socket, 0),
+            // Files that are not its own.
+            (IoringOp::Read, 0),
+            (IoringOp::UringCmd, 0),
+            (IoringOp::Read, fixed | IoringSqeFlags::ASYNC.bits()),
+        ] {
+            let opcode = opcode as u8;
+            ring.give(Command { opcode, flags, token: 7, ..Command::default() }).unwrap();
+            assert_eq!(result(&mut ring), -Errno::ACCESS.raw_os_error(), "{opcode} {flags}");
+        }
+        let later = ring.register(IoringRegisterOp::RegisterFiles, &[bell.as_raw_fd()]);
+        assert_eq!(later.unwrap_err().raw_os_error(), Some(Errno::ACCESS.raw_os_error()));
+    }
+
+    #[test]
+    fn more_commands_than_there_is_room_for_are_told_of_in_turns() {
+        let device = File::open("/dev/zero").unwrap();
+        let bell = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
+        let Some(mut ring) = ring(&device, &bell, 4 * COMMANDS) else { return };
+        for turn in 0..5 {
+            for token in 0..u64::from(2 * COMMANDS + 3) {
+                ring.fuse(1, token, Fuse::Commit(1)).unwrap();
+            }
+            ring.enter(2 * COMMANDS + 3).unwrap();
+            for token in 0..u64::from(2 * COMMANDS + 3) {
+                let want = Some((token, -Errno::OPNOTSUPP.raw_os_error()));
+                assert_eq!(ring.done(), want, "{turn}");
+            }
+            assert_eq!(ring.done(), None);
+        }
+    }
 }

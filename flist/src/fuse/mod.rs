@@ -187,7 +187,11 @@ fn mount_over(
         target.abort();
         MountError::Handshake(error)
     })?;
-    log::debug!("{}: requests come by {:?}", mounted.dir().display(), mounted.transport);
+    let how = match mounted.transport {
+        Transport::Device => "/dev/fuse",
+        Transport::Rings => "io_uring",
+    };
+    log::debug!("{}: requests come over {how}", mounted.dir().display());
     Ok(mounted)
 }
 

@@ -102,17 +102,13 @@ fn list(server: &Server, header: &InHeader, request: Request) {
 
 /// Writes an entry of a directory, and says how long it is, if there is room.
 fn put_entry(room: &mut [u8], plus: bool, entry: &Entry<'_>, attr: &Attr) -> Option<usize> {
-    let attributes = if plus { Some(EntryOut::from(attr)) } else { None };
-    let parts = [
-        attributes.as_ref().map_or(&[][..], IntoBytes::as_bytes),
-        Dirent::new(entry, attr).as_bytes(),
-        entry.name,
-    ]
-    .map(<[u8]>::to_vec);
-    let len = parts.iter().map(Vec::len).sum::<usize>();
+    let (attributes, dirent) = (plus.then(|| EntryOut::from(attr)), Dirent::new(entry, attr));
+    let attributes = attributes.as_ref().map_or(&[][..], IntoBytes::as_bytes);
+    let parts = [attributes, dirent.as_bytes(), entry.name];
+    let len = parts.iter().map(|part| part.len()).sum::<usize>();
     let padded = len.next_multiple_of(size_of::<u64>());
     let mut rest = room.get_mut(..padded)?;
-    for part in &parts {
+    for part in parts {
         let (place, behind) = rest.split_at_mut_checked(part.len())?;
         place.copy_from_slice(part);
         rest = behind;

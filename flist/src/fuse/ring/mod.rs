@@ -106,7 +106,7 @@ impl Rings {
         let unknown = || io::Error::other(format!("{POSSIBLE} has no list of CPUs"));
         let queues = count(&fs::read_to_string(POSSIBLE)?).ok_or_else(unknown)?;
         let info = rustix::system::sysinfo();
-        let memory = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+        let memory = info.totalram.saturating_mul(u64::from(info.mem_unit));
         let shape = shape(queues, memory).ok_or_else(|| few("memory"))?;
         // Half of what the process may open is left for connections.
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -129,9 +129,9 @@ impl Rings {
         for queue in &self.queues {
             gone(queue.begin.send(Arc::clone(&server)))?;
         }
-        for queue in &self.queues {
-            gone(queue.registered.recv())??;
-        }
+        // All of them, as the kernel can't unmount while one registers (6.18 then waits for ever).
+        let registered = self.queues.iter().map(|q| gone(q.registered.recv()).flatten());
+        registered.collect::<Vec<_>>().into_iter().collect::<io::Result<()>>()?;
         log::debug!("{} queues of {} entries", self.queues.len(), self.shape.entries);
         Ok(Session { device, rings: self })
     }
@@ -211,12 +211,12 @@ fn handshake(fs: &Fs, device: &OwnedFd, shape: Shape) -> io::Result<()> {
     let background = u16::try_from(shape.entries.saturating_sub(FOREGROUND)).unwrap_or(u16::MAX);
     let background = background.min(MAX_BACKGROUND);
     let pages = MAX_REQUEST as usize / rustix::param::page_size();
-    let [low, high] = [flags, flags >> 32].map(|bits| (bits & u64::from(u32::MAX)) as u32);
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
     let agreed = InitOut {
         major: MAJOR,
         minor: MINOR,
         max_readahead: init.max_readahead,
-        flags: low,
+        flags: half(flags),
         max_background: background,
         congested: CONGESTED.min(background / 4 * 3),
         // Nothing is written; the least there is.
@@ -224,7 +224,7 @@ fn handshake(fs: &Fs, device: &OwnedFd, shape: Shape) -> io::Result<()> {
         time_granularity: 1,
         max_pages: u16::try_from(pages.max(1)).unwrap_or(1),
         unused: 0,
-        flags2: high,
+        flags2: half(flags >> 32),
         rest: [0; 7],
     };
     reply(device, header.unique, 0, agreed.as_bytes())

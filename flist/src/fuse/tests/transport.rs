@@ -90,6 +90,23 @@ fn what_the_kernel_offers_is_taken() {
     }
 }
 
+#[test]
+fn what_is_not_offered_after_all_leaves_no_mount_behind() {
+    if !Path::new(ring::OFFERED).exists() {
+        return skipped();
+    }
+    let (image, stored) = image(&dir::<&str>([]), 1000);
+    let fs = Arc::new(Fs::new(Arc::new(image), Fake::new(stored, |_| Fate::Held)));
+    let dir = tempfile::tempdir().unwrap();
+    for (value, refused) in [(b"N", true), (b"Y", false)] {
+        let _offered = Offered::new(value);
+        let fs = Arc::clone(&fs);
+        let mounted = mount_over(Transport::Rings, fs, dir.path(), &MountOptions::default());
+        assert_eq!(matches!(mounted, Err(MountError::Handshake(_))), refused, "{mounted:?}");
+        assert_eq!(mount_line(dir.path()).is_none(), refused);
+    }
+}
+
 /// What [`without_memory_for_rings_it_is_mounted_all_the_same`] runs.
 #[test]
 #[ignore = "run by the test of the same, with little memory"]
