@@ -1,7 +1,6 @@
 //! A queue: a ring, its entries, and the answers that are ready.
 
 use std::io;
-use std::marker::PhantomData;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -98,7 +97,7 @@ fn start(entries: u32) -> usize {
     (PAGE + entries as usize * HEADER_STEP).next_multiple_of(PAGE)
 }
 
-/// A queue of requests, that belongs to the thread that made it.
+/// A queue of requests, for the thread that [`registers`](Self::register) it.
 pub struct Queue {
     ring: Ring,
     shared: Arc<Shared>,
@@ -113,7 +112,6 @@ pub struct Queue {
     /// How much memory each entry's payload has taken, and all beyond their first page.
     taken: Vec<usize>,
     taken_in_all: usize,
-    of_this_thread: PhantomData<*mut ()>,
 }
 
 /// Ends a queue, from any thread.
@@ -129,14 +127,14 @@ impl Stopper {
 }
 
 impl Queue {
-    /// Queue `number` for an opened `/dev/fuse`, which need not be mounted yet. It was tried out.
+    /// Queue `number` for an opened `/dev/fuse`.
     ///
     /// # Errors
     /// Where the kernel has no io_uring, not all of it, forbids it, or has no memory for it.
     pub fn new(device: BorrowedFd<'_>, number: u16, shape: Shape) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(shape)?);
         let ring = Ring::new(device, shared.bell.as_fd(), shape.entries.saturating_add(1))?;
-        let mut queue = Self {
+        Ok(Self {
             ring,
             shared,
             number,
@@ -146,17 +144,7 @@ impl Queue {
             answered: Vec::new(),
             taken: vec![0; shape.entries as usize],
             taken_in_all: 0,
-            of_this_thread: PhantomData,
-        };
-        queue.listen()?;
-        queue.shared.ring_bell();
-        queue.ring.enter(1)?;
-        let (token, result) = queue.ring.done().ok_or(io::ErrorKind::Unsupported)?;
-        queue.listening = false;
-        if token != BELL || result != 8 {
-            return Err(io::Error::from_raw_os_error(result.saturating_neg()));
-        }
-        Ok(queue)
+        })
     }
 
     /// What ends it.
@@ -164,7 +152,8 @@ impl Queue {
         Stopper(Arc::clone(&self.shared))
     }
 
-    /// Gives all entries to the kernel, once it has agreed to send requests this way.
+    /// Gives all entries to the kernel, once it has agreed to send requests this way. They come to this
+    /// thread.
     ///
     /// # Errors
     /// When it does not take them; whether it will send requests is unknown then.
@@ -176,6 +165,7 @@ impl Queue {
                 [header.addr() as u64, HEADER_LEN as u64, body.addr() as u64, payload]
             })
             .collect();
+        self.ring.begin()?;
         self.listen()?;
         for (entry, pair) in (0_u32..).zip(&iovecs) {
             self.given += 1;

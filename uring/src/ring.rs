@@ -98,7 +98,8 @@ struct Offsets {
 }
 
 impl Ring {
-    /// A ring for `device`, with room for so many completions. Only the thread that made it may use it.
+    /// A ring for `device`, with room for so many completions. It is for the thread that
+    /// [`begins`](Self::begin).
     pub(crate) fn new(
         device: BorrowedFd<'_>,
         bell: BorrowedFd<'_>,
@@ -152,7 +153,11 @@ impl Ring {
             only(IoringRestrictionOp::SqeFlagsRequired, fixed),
         ];
         self.register(IoringRegisterOp::RegisterFiles, &files)?;
-        self.register(IoringRegisterOp::RegisterRestrictions, &restrictions)?;
+        self.register(IoringRegisterOp::RegisterRestrictions, &restrictions)
+    }
+
+    /// From now on this thread, and no other, may use it.
+    pub(crate) fn begin(&self) -> io::Result<()> {
         self.register::<u8>(IoringRegisterOp::RegisterEnableRings, &[])
     }
 
@@ -286,7 +291,9 @@ mod tests {
             writeln!(std::io::stderr(), "{why}").unwrap();
             return None;
         }
-        Some(ring.unwrap())
+        let ring = ring.unwrap();
+        ring.begin().unwrap();
+        Some(ring)
     }
 
     /// The result of the one command that was given.

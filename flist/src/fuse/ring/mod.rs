@@ -7,8 +7,7 @@ mod wire;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use fuser::InitFlags;
@@ -54,23 +53,45 @@ const BATCH_FORGET: u32 = 42;
 
 /// Rings that the kernel has not been told of.
 pub(super) struct Rings {
-    queues: Vec<Started>,
+    queues: Vec<Queue>,
     shape: Shape,
-    ended: Receiver<io::Result<()>>,
-    end: Sender<io::Result<()>>,
-}
-
-/// A queue's thread, which waits for what it shall serve.
-struct Started {
-    begin: Sender<Arc<Server>>,
-    registered: Receiver<io::Result<()>>,
-    stopper: Stopper,
 }
 
 /// A mount whose requests come over io_uring.
 pub(super) struct Session {
     device: OwnedFd,
-    rings: Rings,
+    stoppers: Vec<Stopper>,
+    progress: Arc<Progress>,
+}
+
+/// How far the threads have come.
+#[derive(Default)]
+struct Progress {
+    told: Mutex<Told>,
+    change: Condvar,
+}
+
+#[derive(Default)]
+struct Told {
+    times: usize,
+    error: Option<io::Error>,
+}
+
+impl Progress {
+    fn tell(&self, result: io::Result<()>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.times += 1;
+        told.error = told.error.take().or(result.err());
+        self.change.notify_all();
+    }
+
+    /// Waits until it was told so often, or, if so asked, of an error.
+    fn wait(&self, times: usize, or_error: bool) -> io::Result<()> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = |told: &mut Told| told.times < times && !(or_error && told.error.is_some());
+        let mut told = self.change.wait_while(told, more).unwrap_or_else(PoisonError::into_inner);
+        told.error.take().map_or(Ok(()), Err)
+    }
 }
 
 /// Whether the kernel says that it would send requests this way.
@@ -87,36 +108,29 @@ fn shape(queues: u32, memory: u64) -> Option<Shape> {
     (entries >= MIN_ENTRIES).then_some(Shape { entries, payload: MAX_REQUEST as usize, keep })
 }
 
-/// How many CPUs a list such as `0-3,6` has.
-fn count(list: &str) -> Option<u32> {
-    list.trim().split(',').try_fold(0_u32, |sum, range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
-    })
+/// How many CPUs a list such as `0-3` has. No kernel is known that leaves numbers out.
+fn count(list: &str) -> Option<u16> {
+    list.trim().rsplit('-').next()?.parse::<u16>().ok()?.checked_add(1)
 }
 
 impl Rings {
-    /// Sets up a queue for each CPU that there may be, and tries it.
+    /// Sets up a queue for each CPU that there may be.
     ///
     /// # Errors
     /// Where that is not possible, for whatever reason: nothing is left of it then.
     pub(super) fn new(device: &OwnedFd) -> io::Result<Self> {
-        let few = |what: &str| io::Error::other(format!("there is not enough {what}"));
-        let unknown = || io::Error::other(format!("{POSSIBLE} has no list of CPUs"));
-        let queues = count(&fs::read_to_string(POSSIBLE)?).ok_or_else(unknown)?;
+        let cpus = count(&fs::read_to_string(POSSIBLE)?);
+        let cpus = cpus.ok_or_else(|| io::Error::other("the number of CPUs is unknown"))?;
         let info = rustix::system::sysinfo();
-        let memory = info.totalram.saturating_mul(u64::from(info.mem_unit));
-        let shape = shape(queues, memory).ok_or_else(|| few("memory"))?;
+        let shape = shape(cpus.into(), info.totalram.saturating_mul(u64::from(info.mem_unit)));
+        let shape = shape.ok_or_else(|| io::Error::other("there is not enough memory"))?;
         // Half of what the process may open is left for connections.
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let numbers = u16::try_from(queues).ok().filter(|&q| u64::from(q) * 4 <= files);
-        let numbers = 0..numbers.ok_or_else(|| few("open files"))?;
-        let (end, ended) = channel();
-        let starting = numbers.map(|n| start(device, n, shape, end.clone())).collect::<Vec<_>>();
-        let waited = |starting: io::Result<Receiver<io::Result<Started>>>| gone(starting?.recv())?;
-        let queues = starting.into_iter().map(waited).collect::<io::Result<_>>()?;
-        Ok(Self { queues, shape, ended, end })
+        if u64::from(cpus) * 4 > files {
+            return Err(io::Error::other("not enough files may be open"));
+        }
+        let queue = |number| Queue::new(device.as_fd(), number, shape);
+        Ok(Self { queues: (0..cpus).map(queue).collect::<io::Result<_>>()?, shape })
     }
 
     /// Comes to terms with the kernel about a mount just made, and has its requests come.
@@ -124,71 +138,41 @@ impl Rings {
     /// # Errors
     /// When it does not want to. The mount is of no use then, nor the device.
     pub(super) fn begin(self, fs: Arc<Fs>, device: OwnedFd) -> io::Result<Session> {
-        handshake(&fs, &device, self.shape)?;
+        let Self { queues, shape } = self;
+        handshake(&fs, &device, shape)?;
         let server = Arc::new(Server { fs, no_open: true, no_opendir: true });
-        for queue in &self.queues {
-            gone(queue.begin.send(Arc::clone(&server)))?;
+        let stoppers = queues.iter().map(Queue::stopper).collect();
+        let session = Session { device, stoppers, progress: Arc::default() };
+        let threads = queues.len();
+        for (cpu, queue) in queues.into_iter().enumerate() {
+            let (server, progress) = (Arc::clone(&server), Arc::clone(&session.progress));
+            let thread = thread::Builder::new().name(format!("fuse-{cpu}"));
+            let started = thread.spawn(move || serve(cpu, queue, &server, &progress));
+            if let Err(error) = started {
+                session.progress.tell(Err(error));
+            }
         }
         // All of them, as the kernel can't unmount while one registers (6.18 then waits for ever).
-        let registered = self.queues.iter().map(|q| gone(q.registered.recv()).flatten());
-        registered.collect::<Vec<_>>().into_iter().collect::<io::Result<()>>()?;
-        log::debug!("{} queues of {} entries", self.queues.len(), self.shape.entries);
-        Ok(Session { device, rings: self })
+        session.progress.wait(threads, false)?;
+        log::debug!("{threads} queues of {} entries", shape.entries);
+        Ok(session)
     }
 }
 
-impl Drop for Rings {
-    fn drop(&mut self) {
-        // Those that serve end with the mount; those that do not, now.
-        for queue in &self.queues {
-            queue.stopper.stop();
-        }
-    }
-}
-
-/// Starts the thread of queue `number`, and says where it tells how that went.
-fn start(
-    device: &OwnedFd,
-    number: u16,
-    shape: Shape,
-    end: Sender<io::Result<()>>,
-) -> io::Result<Receiver<io::Result<Started>>> {
-    let device = device.try_clone()?;
-    let (started, starting) = channel();
-    let thread = thread::Builder::new().name(format!("fuse-{number}"));
-    thread.spawn(move || {
-        let mut cpu = CpuSet::new();
-        cpu.set(usize::from(number));
+/// What the thread of a queue does. It tells once when requests can come, and once when none does.
+fn serve(cpu: usize, mut queue: Queue, server: &Server, progress: &Progress) {
+    if cpu < CpuSet::MAX_CPU {
+        let mut set = CpuSet::new();
+        set.set(cpu);
         // A CPU that is not there yet has no requests either.
-        let _ = sched_setaffinity(None, &cpu);
-        let mut queue = match Queue::new(device.as_fd(), number, shape) {
-            Ok(queue) => queue,
-            Err(error) => return drop(started.send(Err(error))),
-        };
-        // The ring has it.
-        drop(device);
-        let (begin, begun) = channel();
-        let (register, registered) = channel();
-        let stopper = queue.stopper();
-        if started.send(Ok(Started { begin, registered, stopper })).is_err() {
-            return;
-        }
-        // Else the rings are given up.
-        let Ok(server) = begun.recv() else { return };
-        let result = queue.register();
-        let serves = result.is_ok();
-        if register.send(result).is_ok() && serves {
-            let served = queue.serve(|request| answer::answer(&server, request));
-            // Nobody may listen any more.
-            let _ = end.send(served);
-        }
-    })?;
-    Ok(starting)
-}
-
-/// A thread that has ended says nothing.
-fn gone<T, E>(result: Result<T, E>) -> io::Result<T> {
-    result.map_err(|_gone| io::Error::other("a thread has ended"))
+        let _ = sched_setaffinity(None, &set);
+    }
+    let registered = queue.register();
+    let serves = registered.is_ok();
+    progress.tell(registered);
+    if serves {
+        progress.tell(queue.serve(|request| answer::answer(server, request)));
+    }
 }
 
 fn handshake(fs: &Fs, device: &OwnedFd, shape: Shape) -> io::Result<()> {
@@ -210,7 +194,7 @@ fn handshake(fs: &Fs, device: &OwnedFd, shape: Shape) -> io::Result<()> {
     let flags = (wanted(fs, offered) | needed).bits();
     let background = u16::try_from(shape.entries.saturating_sub(FOREGROUND)).unwrap_or(u16::MAX);
     let background = background.min(MAX_BACKGROUND);
-    let pages = MAX_REQUEST as usize / rustix::param::page_size();
+    let pages = MAX_REQUEST as usize / page_size::get();
     let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
     let agreed = InitOut {
         major: MAJOR,
@@ -244,18 +228,26 @@ impl Session {
     /// # Errors
     /// When a thread failed. The mount is to be ended then, so that the others end.
     pub(super) fn run(self) -> io::Result<()> {
-        let Self { device, rings } = self;
-        let stoppers: Vec<Stopper> = rings.queues.iter().map(|q| q.stopper.clone()).collect();
-        let end = rings.end.clone();
+        let threads = self.stoppers.len();
+        let progress = Arc::clone(&self.progress);
         thread::Builder::new().name("fuse-rest".into()).spawn(move || {
-            let result = discard(&device);
-            // Without a mount there are no requests.
-            stoppers.iter().for_each(Stopper::stop);
-            // Nobody may listen any more.
-            let _ = end.send(result);
+            let result = discard(&self.device);
+            self.stop();
+            self.progress.tell(result);
         })?;
-        let threads = rings.queues.len() + 1;
-        rings.ended.iter().take(threads).collect()
+        progress.wait(2 * threads + 1, true)
+    }
+
+    /// To be called once there are no requests, for want of a mount.
+    fn stop(&self) {
+        self.stoppers.iter().for_each(Stopper::stop);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It may never have begun: the mount is ended then.
+        self.stop();
     }
 }
 
@@ -289,10 +281,10 @@ mod tests {
 
     #[test]
     fn cpus_are_counted() {
-        for (list, want) in [("0\n", 1), ("0-1\n", 2), ("0-3,6,8-9", 7), ("0-127", 128)] {
+        for (list, want) in [("0\n", 1), ("0-1\n", 2), ("0-127", 128)] {
             assert_eq!(count(list), Some(want), "{list}");
         }
-        for bad in ["", "\n", "x", "3-1", "0-", "0-4294967295"] {
+        for bad in ["", "\n", "x", "0-", "0-2,4", "0-65535"] {
             assert_eq!(count(bad), None, "{bad}");
         }
     }
