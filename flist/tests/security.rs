@@ -18,7 +18,8 @@ fn named(text: &str) -> BTreeSet<&str> {
 #[test]
 fn the_tests_that_security_names_exist() {
     let text = fs::read_to_string(sources::workspace().join("SECURITY.md")).unwrap();
-    let files = sources::below(&["flist/src", "flist/tests", "init/src", "tests/tests"]);
+    let files =
+        sources::below(&["flist/src", "flist/tests", "init/src", "tests/tests", "uring/src"]);
     let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     let names = named(&text);
     let missing: Vec<_> =
