@@ -70,13 +70,12 @@ pub(crate) fn run(bench: &Bench, report: &mut Report, dir: &Path) -> anyhow::Res
         }
     }
     let [rings, device] = &times;
-    for (at, what) in
-        ["stat of 10,000 files, one after another", "1,536 reads of 4 KiB anywhere in a file"]
-            .into_iter()
-            .enumerate()
-    {
+    let what =
+        ["stat of 10,000 files, one after another", "1,536 reads of 4 KiB anywhere in a file"];
+    for (what, (ours, peer)) in what.into_iter().zip(rings.iter().zip(device)) {
         let what = format!("{what}, over io_uring (peer: over `/dev/fuse`)");
-        report.versus(&what, rings[at].pair(), device[at].pair(), 1.0);
+        let pair = |times: &Times| (times.median(), times.millis());
+        report.versus(&what, pair(ours), pair(peer), 1.0);
     }
     fs::remove_dir_all(&source)?;
     fs::remove_file(&flist)?;
