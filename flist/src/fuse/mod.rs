@@ -174,7 +174,8 @@ fn mount_over(
     options: &MountOptions,
 ) -> Result<Mounted, MountError> {
     let failed = |error| match Errno::from_io_error(&error) {
-        Some(Errno::NOTCONN) => MountError::Dead(dir.to_owned()),
+        // The latter where it dies just now.
+        Some(Errno::NOTCONN | Errno::CONNABORTED) => MountError::Dead(dir.to_owned()),
         _ => MountError::Directory { dir: dir.to_owned(), error },
     };
     let dir = dir.canonicalize().map_err(failed)?;
