@@ -1,6 +1,8 @@
 //! What runs the built programs, all in one: so that no processor stands idle while a machine waits
-//! for something, and only one program is linked.
+//! for something, and only one program is linked. They are run in the order of their names: those of `armed`
+//! mostly wait, and so come first.
 
+mod armed;
 mod backoff;
 mod boots;
 mod cli;
@@ -21,5 +23,4 @@ mod refusals;
 mod store_faults;
 mod tree;
 mod trust;
-mod watchdog;
 mod way;
