@@ -20,8 +20,8 @@ pub(crate) struct About {
     pub(crate) release: String,
 }
 
-/// The SBOM of `archive`, compressed as `image`. `modules` are known by their paths from the root on; `program` is the SBOM of
-/// /init, found at the path beside it.
+/// The SBOM of `archive`, compressed as `image`. `modules` are known by their paths from the root on;
+/// `program` is the SBOM of /init, found at the path beside it.
 pub(crate) fn sbom(
     archive: &Archive,
     image: &[u8],
