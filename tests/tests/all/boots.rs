@@ -118,38 +118,6 @@ fn debian_at_a_static_address() -> Result {
     Ok(())
 }
 
-/// The address and the root outlive what administrators restart.
-#[test]
-fn address_and_root_outlive_the_network_managers() -> Result {
-    let _lab = images::lab()?;
-    let _server = serve()?;
-    let mut vm = debian("")?;
-    let name = vm.must("ls /sys/class/net | grep -v lo", LIMIT)?.trim().to_string();
-    let holds = |vm: &mut Vm, after: &str| -> Result {
-        let address = vm.must(&format!("ip -4 address show dev {name}"), LIMIT)?;
-        assert!(address.contains("10.0.2.15/24"), "after {after}: {address}");
-        assert!(vm.must("ip route", LIMIT)?.contains("default via 10.0.2.2"), "after {after}");
-        // Contents that no boot has read: they come over the network.
-        vm.must("echo 3 > /proc/sys/vm/drop_caches; find /usr/share -type f -size +20k | tail -n 40 | xargs cat | wc -c", LIMIT)
-            .map(drop)
-    };
-    holds(&mut vm, "the boot")?;
-    vm.must("systemctl restart networking", LIMIT)?;
-    holds(&mut vm, "restart of networking")?;
-    let config =
-        format!("printf 'auto {name}\\niface {name} inet dhcp\\n' > /etc/network/interfaces.d/net");
-    vm.must(&config, LIMIT)?;
-    vm.must("systemctl restart networking", LIMIT)?;
-    holds(&mut vm, "restart of networking with the interface configured")?;
-    vm.must("rm /etc/network/interfaces.d/net; printf '[Match]\\nName=e*\\n[Network]\\nDHCP=yes\\n' > /etc/systemd/network/80-all.network", LIMIT)?;
-    vm.must("systemctl start systemd-networkd && networkctl reload", LIMIT)?;
-    holds(&mut vm, "the start of networkd")?;
-    vm.must("systemctl restart systemd-networkd", LIMIT)?;
-    holds(&mut vm, "restart of networkd")?;
-    vm.must("systemctl stop systemd-networkd", LIMIT)?;
-    holds(&mut vm, "the end of networkd")
-}
-
 /// A root without any init still gives a shell, as the kernel would.
 #[test]
 fn root_without_an_init_gives_a_shell() -> Result {
