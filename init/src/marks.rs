@@ -50,7 +50,7 @@ fn line(kernel: Duration, ours: Duration, done: &[(String, Duration)]) -> String
 }
 
 /// The time since the kernel started.
-fn uptime() -> Duration {
+pub(crate) fn uptime() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

@@ -1,9 +1,9 @@
 //! The boot as the root daemon saw it, for `zimg plot`: stages, requests, waits, as JSON.
 
+use crate::marks;
 use crate::report::string;
 use flist::id::RootHash;
 use flist::store::{Asked, Journal, Reason};
-use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// The version of the file.
@@ -38,10 +38,7 @@ struct Uptime {
 
 impl Uptime {
     fn new() -> Self {
-        let time = clock_gettime(ClockId::Boottime);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let uptime = Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0));
-        Self { now: Instant::now(), uptime }
+        Self { now: Instant::now(), uptime: marks::uptime() }
     }
 
     /// A time in seconds, to the millisecond.
