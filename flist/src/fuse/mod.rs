@@ -1,16 +1,18 @@
 //! The FUSE server: mounts a file system and answers the kernel until it is unmounted. No thread
 //! that answers the kernel ever waits for the network, and no dead mount is left behind.
 
-mod attr;
+mod answer;
+mod device;
 mod errno;
 mod fusermount;
+mod handshake;
 mod kernel;
 mod readahead;
-mod requests;
 mod ring;
 mod server;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -217,7 +219,7 @@ fn serve(
             Box::new(|| session.run())
         }
         None => {
-            let session = server::handshake(fs, device, options)?;
+            let session = device::Session::begin(fs, device, options.threads)?;
             Box::new(|| session.run())
         }
     };

@@ -1,79 +1,16 @@
-//! What the kernel is told of an [`Fs`], whichever way it asks, and the crate fuser as one of these:
-//! only this module, `requests` and `attr` know more of it than numbers. The other is `ring`.
+//! What requests ask of an [`Fs`], in numbers as the kernel has them and errors as programs see them.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use fuser::{
-    Config, Errno, Generation, INodeNo, InitFlags, KernelConfig, ReplyXattr, Session, SessionACL,
-};
+use rustix::io::Errno;
 
-use super::MountOptions;
 use super::errno::errno;
 use crate::fs::{Attr, Entry, Fs, FsError, Whence};
 use crate::image::Ino;
 
-/// An image never changes: what the kernel has learnt stays true. (136 years.)
-pub(super) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
-/// Inode numbers are never reused.
-pub(super) const GENERATION: Generation = Generation(0);
-/// Longest read, so longest request: 256 pages, the most the kernel allows by default.
-pub(super) const MAX_REQUEST: u32 = 1 << 20;
-/// Reads the kernel keeps going in the background. Many, as they may all wait for the network
-/// while the next could be answered from memory.
-pub(super) const MAX_BACKGROUND: u16 = 1024;
-/// With so many going the kernel no longer reads ahead of need.
-pub(super) const CONGESTED: u16 = 256;
-
 /// Of lseek(2); the kernel answers the others itself.
 const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
-
-/// What makes the kernel ask less. Each is used if it has it. Every listing brings attributes, not
-/// only those the kernel expects to need them (`READDIRPLUS_AUTO`): a walk that stats takes two
-/// thirds of the time, one that does not takes no longer.
-const WANTED: [InitFlags; 6] = [
-    InitFlags::FUSE_ASYNC_READ,
-    InitFlags::FUSE_PARALLEL_DIROPS,
-    InitFlags::FUSE_CACHE_SYMLINKS,
-    InitFlags::FUSE_DO_READDIRPLUS,
-    InitFlags::FUSE_NO_OPEN_SUPPORT,
-    InitFlags::FUSE_NO_OPENDIR_SUPPORT,
-];
-
-/// Which of the features that are `offered` make the kernel ask less, or right. What an old kernel
-/// lacks it does without.
-pub(super) fn wanted(fs: &Fs, offered: InitFlags) -> InitFlags {
-    let mut wanted = WANTED.into_iter().collect::<InitFlags>();
-    // Overlayfs looks for the origin of a file that was written to by its handle, and from Linux
-    // 6.16 on takes what it finds for stale (ESTALE) from the second look on, if the kernel had
-    // forgotten it meanwhile. So handles are not offered (possible from 6.9 on), or always good.
-    wanted |= if offered.contains(InitFlags::FUSE_NO_EXPORT_SUPPORT) {
-        InitFlags::FUSE_NO_EXPORT_SUPPORT
-    } else {
-        InitFlags::FUSE_EXPORT_SUPPORT
-    };
-    if fs.has_acls() {
-        wanted |= InitFlags::FUSE_POSIX_ACL;
-    }
-    wanted & offered
-}
-
-/// Comes to terms with the kernel about a mount just made.
-pub(super) fn handshake(
-    fs: Arc<Fs>,
-    device: OwnedFd,
-    options: &MountOptions,
-) -> io::Result<Session<Server>> {
-    let mut config = Config::default();
-    config.n_threads = Some(options.threads.max(1));
-    config.clone_fd = true;
-    config.acl = SessionACL::All;
-    let server = Server { fs, no_open: false, no_opendir: false };
-    Session::from_fd(server, device, SessionACL::All, config)
-}
 
 /// Answers requests.
 pub(super) struct Server {
@@ -85,41 +22,33 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Agrees with the kernel on what makes it ask less.
-    pub(super) fn agree(&mut self, config: &mut KernelConfig) -> io::Result<()> {
-        // All of these were offered.
-        let _ = config.add_capabilities(wanted(&self.fs, config.capabilities()));
-        let has = |flag| config.capabilities().contains(flag);
-        self.no_open = has(InitFlags::FUSE_NO_OPEN_SUPPORT);
-        self.no_opendir = has(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
-        let bad = |near| io::Error::other(format!("fuser allows {near} only"));
-        config.set_max_write(MAX_REQUEST).map_err(bad)?;
-        config.set_max_background(MAX_BACKGROUND).map_err(|near| bad(near.into()))?;
-        config.set_congestion_threshold(CONGESTED).map_err(|near| bad(near.into()))?;
-        Ok(())
+    pub(super) fn ino(&self, ino: u64) -> Result<Ino, Errno> {
+        self.fs.ino(ino).map_err(|e| errno(&e))
     }
 
-    pub(super) fn ino(&self, ino: INodeNo) -> Result<Ino, FsError> {
-        self.fs.ino(ino.0)
+    pub(super) fn entry(&self, dir: u64, name: &[u8]) -> Result<Option<Attr>, Errno> {
+        let found = self.fs.lookup(self.ino(dir)?, name).map_err(|e| errno(&e))?;
+        found.map(|ino| self.fs.attr(ino).map_err(|e| errno(&e))).transpose()
     }
 
-    pub(super) fn entry(&self, dir: INodeNo, name: &[u8]) -> Result<Option<Attr>, FsError> {
-        let found = self.fs.lookup(self.ino(dir)?, name)?;
-        found.map(|ino| self.fs.attr(ino)).transpose()
+    pub(super) fn attr(&self, ino: u64) -> Result<Attr, Errno> {
+        self.fs.attr(self.ino(ino)?).map_err(|e| errno(&e))
     }
 
-    pub(super) fn attr(&self, ino: INodeNo) -> Result<Attr, FsError> {
-        self.fs.attr(self.ino(ino)?)
+    pub(super) fn target(&self, ino: u64) -> Result<&[u8], Errno> {
+        self.fs.readlink(self.ino(ino)?).map_err(|e| errno(&e))
     }
 
+    /// Goes through a directory from `offset` on, until `add` has no room for more.
     pub(super) fn list(
         &self,
-        dir: INodeNo,
+        dir: u64,
         offset: u64,
         mut add: impl FnMut(&Entry<'_>, &Attr) -> bool,
-    ) -> Result<(), FsError> {
-        for entry in self.fs.entries(self.ino(dir)?, offset)? {
-            if add(&entry, &self.fs.attr(entry.ino)?) {
+    ) -> Result<(), Errno> {
+        let failed = |e: FsError| errno(&e);
+        for entry in self.fs.entries(self.ino(dir)?, offset).map_err(failed)? {
+            if add(&entry, &self.fs.attr(entry.ino).map_err(failed)?) {
                 break;
             }
         }
@@ -128,16 +57,16 @@ impl Server {
 
     /// Reads `size` bytes of a file. `done` is called with them, or with what to tell who asked: at
     /// once, or by who fetched them.
-    pub(super) fn read_file(
+    pub(super) fn read(
         &self,
-        ino: INodeNo,
+        ino: u64,
         offset: u64,
         size: u32,
         done: impl FnOnce(Result<&[u8], Errno>) + Send + 'static,
     ) {
         let ino = match self.ino(ino) {
             Ok(ino) => ino,
-            Err(error) => return done(Err(errno(&error))),
+            Err(error) => return done(Err(error)),
         };
         let image = Arc::clone(self.fs.image());
         // The reply goes with the fetch, if there is one; this thread goes on.
@@ -150,10 +79,14 @@ impl Server {
         });
     }
 
+    pub(super) fn xattr(&self, ino: u64, name: &[u8]) -> Result<&[u8], Errno> {
+        self.fs.xattr(self.ino(ino)?, name).map_err(|e| errno(&e))
+    }
+
     /// The names of the attributes, each with a final zero.
-    pub(super) fn xattr_names(&self, ino: INodeNo, by_root: bool) -> Result<Vec<u8>, FsError> {
+    pub(super) fn xattr_names(&self, ino: u64, by_root: bool) -> Result<Vec<u8>, Errno> {
         let mut names = Vec::new();
-        for (name, _) in self.fs.xattrs(self.ino(ino)?)? {
+        for (name, _) in self.fs.xattrs(self.ino(ino)?).map_err(|e| errno(&e))? {
             // Other file systems too show these only to who may read them.
             if by_root || !name.starts_with(b"trusted.") {
                 names.extend_from_slice(name);
@@ -163,27 +96,14 @@ impl Server {
         Ok(names)
     }
 
-    pub(super) fn seek_file(&self, ino: INodeNo, offset: i64, whence: i32) -> Result<i64, Errno> {
+    pub(super) fn seek(&self, ino: u64, offset: i64, whence: i32) -> Result<i64, Errno> {
         let whence = match whence {
             SEEK_DATA => Whence::Data,
             SEEK_HOLE => Whence::Hole,
-            _ => return Err(Errno::EINVAL),
+            _ => return Err(Errno::INVAL),
         };
-        let offset = u64::try_from(offset).map_err(|_negative| Errno::ENXIO)?;
-        let at = self.ino(ino).and_then(|ino| self.fs.seek(ino, offset, whence));
-        i64::try_from(at.map_err(|e| errno(&e))?).map_err(|_too_far| Errno::EOVERFLOW)
-    }
-}
-
-/// Answers a question about xattrs: `size` 0 asks how long the answer is.
-pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, value: Result<&[u8], FsError>) {
-    let value = match value {
-        Ok(value) => value,
-        Err(error) => return reply.error(errno(&error)),
-    };
-    match u32::try_from(value.len()) {
-        Ok(len) if size == 0 => reply.size(len),
-        Ok(len) if len <= size => reply.data(value),
-        Ok(_) | Err(_) => reply.error(Errno::ERANGE),
+        let offset = u64::try_from(offset).map_err(|_negative| Errno::NXIO)?;
+        let at = self.fs.seek(self.ino(ino)?, offset, whence).map_err(|e| errno(&e))?;
+        i64::try_from(at).map_err(|_too_far| Errno::OVERFLOW)
     }
 }

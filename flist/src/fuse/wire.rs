@@ -1,11 +1,73 @@
-//! The kernel's structures (`linux/fuse.h`) that requests over io_uring and their answers are made of.
+//! The kernel's numbers and structures (`linux/fuse.h`) that requests and their answers are made of.
 
-use fuser::INodeNo;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::super::attr::encode_device;
-use super::super::server::FOREVER;
 use crate::fs::{Attr, Entry, Statfs};
+use crate::image::Device;
+
+/// The protocol's version that this speaks, the first with io_uring. What an older kernel has not is
+/// not agreed upon.
+pub(super) const MAJOR: u32 = 7;
+pub(super) const MINOR: u32 = 42;
+/// The shortest buffer that the kernel lets `/dev/fuse` be read with; no request is longer but one that
+/// brings the contents of a file.
+pub(super) const MIN_BUFFER: usize = 8192;
+/// An image never changes: what the kernel has learnt stays true. (136 years, in seconds.)
+const FOREVER: u64 = u32::MAX as u64;
+
+/// `enum fuse_opcode`.
+pub(super) mod op {
+    pub(crate) const LOOKUP: u32 = 1;
+    pub(crate) const FORGET: u32 = 2;
+    pub(crate) const GETATTR: u32 = 3;
+    pub(crate) const SETATTR: u32 = 4;
+    pub(crate) const READLINK: u32 = 5;
+    pub(crate) const SYMLINK: u32 = 6;
+    pub(crate) const MKNOD: u32 = 8;
+    pub(crate) const MKDIR: u32 = 9;
+    pub(crate) const UNLINK: u32 = 10;
+    pub(crate) const RMDIR: u32 = 11;
+    pub(crate) const RENAME: u32 = 12;
+    pub(crate) const LINK: u32 = 13;
+    pub(crate) const OPEN: u32 = 14;
+    pub(crate) const READ: u32 = 15;
+    pub(crate) const WRITE: u32 = 16;
+    pub(crate) const STATFS: u32 = 17;
+    pub(crate) const RELEASE: u32 = 18;
+    pub(crate) const SETXATTR: u32 = 21;
+    pub(crate) const GETXATTR: u32 = 22;
+    pub(crate) const LISTXATTR: u32 = 23;
+    pub(crate) const REMOVEXATTR: u32 = 24;
+    pub(crate) const INIT: u32 = 26;
+    pub(crate) const OPENDIR: u32 = 27;
+    pub(crate) const READDIR: u32 = 28;
+    pub(crate) const RELEASEDIR: u32 = 29;
+    pub(crate) const CREATE: u32 = 35;
+    pub(crate) const INTERRUPT: u32 = 36;
+    pub(crate) const BATCH_FORGET: u32 = 42;
+    pub(crate) const FALLOCATE: u32 = 43;
+    pub(crate) const READDIRPLUS: u32 = 44;
+    pub(crate) const RENAME2: u32 = 45;
+    pub(crate) const LSEEK: u32 = 46;
+    pub(crate) const COPY_FILE_RANGE: u32 = 47;
+    pub(crate) const TMPFILE: u32 = 51;
+}
+
+/// What kernel and server may agree upon: `FUSE_ASYNC_READ` and those that follow.
+pub(super) mod feature {
+    pub(crate) const ASYNC_READ: u64 = 1;
+    pub(crate) const EXPORT_SUPPORT: u64 = 1 << 4;
+    pub(crate) const DO_READDIRPLUS: u64 = 1 << 13;
+    pub(crate) const NO_OPEN_SUPPORT: u64 = 1 << 17;
+    pub(crate) const PARALLEL_DIROPS: u64 = 1 << 18;
+    pub(crate) const POSIX_ACL: u64 = 1 << 20;
+    pub(crate) const MAX_PAGES: u64 = 1 << 22;
+    pub(crate) const CACHE_SYMLINKS: u64 = 1 << 23;
+    pub(crate) const NO_OPENDIR_SUPPORT: u64 = 1 << 24;
+    pub(crate) const INIT_EXT: u64 = 1 << 30;
+    pub(crate) const NO_EXPORT_SUPPORT: u64 = 1 << 38;
+    pub(crate) const OVER_IO_URING: u64 = 1 << 41;
+}
 
 /// `struct fuse_in_header`.
 #[derive(FromBytes, KnownLayout, Immutable)]
@@ -21,12 +83,6 @@ pub(super) struct InHeader {
     pub(super) padding: u32,
 }
 
-impl InHeader {
-    pub(super) fn ino(&self) -> INodeNo {
-        INodeNo(self.ino)
-    }
-}
-
 /// `struct fuse_out_header`.
 #[derive(IntoBytes, Immutable)]
 #[repr(C)]
@@ -36,7 +92,7 @@ pub(super) struct OutHeader {
     pub(super) unique: u64,
 }
 
-/// `struct fuse_init_in`.
+/// `struct fuse_init_in`; old kernels end it behind `flags`.
 #[derive(FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub(super) struct InitIn {
@@ -65,6 +121,20 @@ pub(super) struct InitOut {
     pub(super) rest: [u32; 7],
 }
 const _: () = assert!(size_of::<InitOut>() == 64);
+
+/// `struct fuse_open_out`.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct OpenOut {
+    pub(super) handle: u64,
+    pub(super) flags: u32,
+    pub(super) padding: u32,
+}
+
+impl OpenOut {
+    /// That what the kernel keeps of the file, or the listing of the directory, stays true.
+    pub(super) const KEEP: Self = Self { handle: 0, flags: 1 << 1 | 1 << 3, padding: 0 };
+}
 
 /// The beginning of `struct fuse_read_in`: what is read, a file or a directory.
 #[derive(FromBytes, KnownLayout, Immutable)]
@@ -142,7 +212,7 @@ pub(super) struct AttrOut {
 
 impl From<&Attr> for AttrOut {
     fn from(attr: &Attr) -> Self {
-        Self { valid: FOREVER.as_secs(), valid_nanoseconds: 0, padding: 0, attr: attr.into() }
+        Self { valid: FOREVER, valid_nanoseconds: 0, padding: 0, attr: attr.into() }
     }
 }
 
@@ -160,7 +230,7 @@ pub(super) struct EntryOut {
 
 impl From<&Attr> for EntryOut {
     fn from(attr: &Attr) -> Self {
-        let (ino, valid) = (u64::from(attr.ino), FOREVER.as_secs());
+        let (ino, valid) = (u64::from(attr.ino), FOREVER);
         let attr = attr.into();
         Self { ino, generation: 0, valid, attr_valid: valid, nanoseconds: [0; 2], attr }
     }
@@ -169,7 +239,7 @@ impl From<&Attr> for EntryOut {
 /// `struct fuse_entry_out` of a name that there is not, which stays so.
 pub(super) fn no_entry() -> [u8; size_of::<EntryOut>()] {
     let mut bytes = [0; size_of::<EntryOut>()];
-    bytes[16..24].copy_from_slice(&FOREVER.as_secs().to_ne_bytes());
+    bytes[16..24].copy_from_slice(&FOREVER.to_ne_bytes());
     bytes
 }
 
@@ -222,5 +292,22 @@ impl From<Statfs> for StatfsOut {
             fragment_size: s.block_size,
             rest: [0; 7],
         }
+    }
+}
+
+/// As the kernel's new_encode_dev does.
+fn encode_device(Device { major, minor }: Device) -> u32 {
+    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_as_the_kernel_encodes_them() {
+        assert_eq!(encode_device(Device { major: 8, minor: 1 }), 0x801);
+        assert_eq!(encode_device(Device { major: 0xfff, minor: 0xf_ffff }), 0xffff_ffff);
+        assert_eq!(encode_device(Device { major: 259, minor: 256 }), 0x11_0300);
     }
 }

@@ -1,24 +1,23 @@
 //! Requests over io_uring, where the kernel offers it (Linux 6.14 with `fuse.enable_uring=1`): each
 //! CPU's go to a thread on that CPU, by one system call for an answer and the next request.
 
-mod answer;
-mod wire;
-
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use fuser::InitFlags;
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use uring::{Queue, Shape, Stopper};
-use zerocopy::{FromBytes, IntoBytes};
 
-use super::server::{CONGESTED, MAX_BACKGROUND, MAX_REQUEST, Server, wanted};
+use super::answer::{self, answer};
+use super::device;
+use super::handshake::{MAX_ANSWER, MAX_BACKGROUND, handshake};
+use super::server::Server;
+use super::wire::feature;
 use crate::fs::Fs;
-use wire::{InHeader, InitIn, InitOut, OutHeader};
 
 /// Says Y where the kernel offers it. It can be changed at any time, for mounts to come.
 pub(super) const OFFERED: &str = "/sys/module/fuse/parameters/enable_uring";
@@ -40,16 +39,8 @@ const MEMORY_PART: u64 = 128;
 /// More memory for buffers than this gains a queue nothing.
 const MAX_KEEP: u64 = 8 << 20;
 
-/// The protocol's version that this speaks, the first with io_uring.
-const MAJOR: u32 = 7;
-const MINOR: u32 = 42;
-/// The shortest buffer that the kernel lets `/dev/fuse` be read with.
-const MIN_BUFFER: usize = 8192;
-/// `enum fuse_opcode`.
-const FORGET: u32 = 2;
-const INIT: u32 = 26;
-const INTERRUPT: u32 = 36;
-const BATCH_FORGET: u32 = 42;
+/// What else it takes: with one of these two the kernel tells of the first.
+const NEEDED: u64 = feature::OVER_IO_URING | feature::INIT_EXT | feature::MAX_PAGES;
 
 /// Rings that the kernel has not been told of.
 pub(super) struct Rings {
@@ -59,7 +50,8 @@ pub(super) struct Rings {
 
 /// A mount whose requests come over io_uring.
 pub(super) struct Session {
-    device: OwnedFd,
+    device: Arc<OwnedFd>,
+    server: Arc<Server>,
     stoppers: Vec<Stopper>,
     progress: Arc<Progress>,
 }
@@ -105,7 +97,7 @@ fn shape(queues: u32, memory: u64) -> Option<Shape> {
     let entries = share.checked_sub(QUEUE_COST)? / ENTRY_COST;
     let entries = u32::try_from(entries).unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
     let keep = usize::try_from(share.min(MAX_KEEP)).unwrap_or(0);
-    (entries >= MIN_ENTRIES).then_some(Shape { entries, payload: MAX_REQUEST as usize, keep })
+    (entries >= MIN_ENTRIES).then_some(Shape { entries, payload: MAX_ANSWER as usize, keep })
 }
 
 /// How many CPUs a list such as `0-3` has. No kernel is known that leaves numbers out.
@@ -139,13 +131,16 @@ impl Rings {
     /// When it does not want to. The mount is of no use then, nor the device.
     pub(super) fn begin(self, fs: Arc<Fs>, device: OwnedFd) -> io::Result<Session> {
         let Self { queues, shape } = self;
-        handshake(&fs, &device, shape)?;
-        let server = Arc::new(Server { fs, no_open: true, no_opendir: true });
+        let background = u16::try_from(shape.entries.saturating_sub(FOREGROUND));
+        let background = background.unwrap_or(u16::MAX).min(MAX_BACKGROUND);
+        let server = Arc::new(handshake(fs, &device, NEEDED, background)?);
         let stoppers = queues.iter().map(Queue::stopper).collect();
-        let session = Session { device, stoppers, progress: Arc::default() };
+        let (device, progress) = (Arc::new(device), Arc::default());
+        let session = Session { device, server, stoppers, progress };
         let threads = queues.len();
         for (cpu, queue) in queues.into_iter().enumerate() {
-            let (server, progress) = (Arc::clone(&server), Arc::clone(&session.progress));
+            let server = Arc::clone(&session.server);
+            let progress = Arc::clone(&session.progress);
             let thread = thread::Builder::new().name(format!("fuse-{cpu}"));
             let started = thread.spawn(move || serve(cpu, queue, &server, &progress));
             if let Err(error) = started {
@@ -171,55 +166,49 @@ fn serve(cpu: usize, mut queue: Queue, server: &Server, progress: &Progress) {
     let serves = registered.is_ok();
     progress.tell(registered);
     if serves {
-        progress.tell(queue.serve(|request| answer::answer(server, request)));
+        progress.tell(queue.serve(|request| answer(server, request)));
     }
 }
 
-fn handshake(fs: &Fs, device: &OwnedFd, shape: Shape) -> io::Result<()> {
-    let mut buffer = [0; MIN_BUFFER];
-    let len = rustix::io::retry_on_intr(|| rustix::io::read(device, &mut buffer))?;
-    let bad = || io::Error::other("the kernel's greeting is not understood");
-    let (header, rest) = InHeader::read_from_prefix(buffer.get(..len).unwrap_or_default())
-        .map_err(|_short| bad())?;
-    let (init, _) = InitIn::read_from_prefix(rest).map_err(|_short| bad())?;
-    if header.opcode != INIT || init.major != MAJOR {
-        return Err(bad());
+impl answer::Request for uring::Request {
+    type Reply = Self;
+
+    fn header(&self) -> &[u8] {
+        self.header()
     }
-    let offered = InitFlags::from_bits_retain(u64::from(init.flags) | u64::from(init.flags2) << 32);
-    let needed =
-        InitFlags::FUSE_OVER_IO_URING | InitFlags::FUSE_INIT_EXT | InitFlags::FUSE_MAX_PAGES;
-    if !offered.contains(needed) {
-        return Err(io::Error::other("the kernel does not offer io_uring"));
+
+    fn operation(&self) -> &[u8] {
+        self.operation()
     }
-    let flags = (wanted(fs, offered) | needed).bits();
-    let background = u16::try_from(shape.entries.saturating_sub(FOREGROUND)).unwrap_or(u16::MAX);
-    let background = background.min(MAX_BACKGROUND);
-    let pages = MAX_REQUEST as usize / page_size::get();
-    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
-    let agreed = InitOut {
-        major: MAJOR,
-        minor: MINOR,
-        max_readahead: init.max_readahead,
-        flags: half(flags),
-        max_background: background,
-        congested: CONGESTED.min(background / 4 * 3),
-        // Nothing is written; the least there is.
-        max_write: 4096,
-        time_granularity: 1,
-        max_pages: u16::try_from(pages.max(1)).unwrap_or(1),
-        unused: 0,
-        flags2: half(flags >> 32),
-        rest: [0; 7],
-    };
-    reply(device, header.unique, 0, agreed.as_bytes())
+
+    fn payload(&self, _operation_len: usize) -> &[u8] {
+        self.payload()
+    }
+
+    fn reply(self) -> Self {
+        self
+    }
 }
 
-fn reply(device: &OwnedFd, unique: u64, error: i32, body: &[u8]) -> io::Result<()> {
-    let len = size_of::<OutHeader>() + body.len();
-    let header = OutHeader { len: u32::try_from(len).unwrap_or_default(), error, unique };
-    let bytes = [header.as_bytes(), body].concat();
-    rustix::io::write(device, &bytes)?;
-    Ok(())
+impl answer::Reply for uring::Request {
+    fn give(self, result: Result<&[u8], Errno>) {
+        self.answer(|room| {
+            let bytes = result.map_err(code)?;
+            room.get_mut(..bytes.len()).ok_or(code(Errno::IO))?.copy_from_slice(bytes);
+            Ok(bytes.len())
+        });
+    }
+
+    fn fill(self, most: usize, write: impl FnOnce(&mut [u8]) -> Result<usize, Errno>) {
+        self.answer(|room| {
+            let most = room.len().min(most);
+            write(room.get_mut(..most).unwrap_or_default()).map_err(code)
+        });
+    }
+}
+
+fn code(error: Errno) -> u16 {
+    u16::try_from(error.raw_os_error()).unwrap_or_default()
 }
 
 impl Session {
@@ -231,7 +220,8 @@ impl Session {
         let threads = self.stoppers.len();
         let progress = Arc::clone(&self.progress);
         thread::Builder::new().name("fuse-rest".into()).spawn(move || {
-            let result = discard(&self.device);
+            // Of what comes this way still hardly anything needs an answer.
+            let result = device::serve(&self.server, &self.device);
             self.stop();
             self.progress.tell(result);
         })?;
@@ -248,30 +238,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         // It may never have begun: the mount is ended then.
         self.stop();
-    }
-}
-
-/// Reads what comes over `/dev/fuse` still, until the mount is no more: that inodes are forgotten, and
-/// that who asked waits no longer, both of which need no answer.
-fn discard(device: &OwnedFd) -> io::Result<()> {
-    use rustix::io::Errno;
-    let mut buffer = [0; MIN_BUFFER];
-    loop {
-        let len = match rustix::io::read(device, &mut buffer) {
-            Ok(len) => len,
-            Err(Errno::NODEV) => return Ok(()),
-            Err(Errno::INTR | Errno::AGAIN | Errno::NOENT) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let Ok((header, _)) = InHeader::read_from_prefix(buffer.get(..len).unwrap_or_default())
-        else {
-            continue;
-        };
-        if !matches!(header.opcode, FORGET | BATCH_FORGET | INTERRUPT) {
-            log::debug!("request {} came over /dev/fuse", header.opcode);
-            // It is as good as any: there is none of which the kernel would do so.
-            reply(device, header.unique, -Errno::NOSYS.raw_os_error(), &[])?;
-        }
     }
 }
 
