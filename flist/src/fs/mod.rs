@@ -1,6 +1,7 @@
 //! The file system an image makes, without FUSE: attributes, listings, reads. It never blocks on
 //! the network: a read whose chunks are not in memory ends in a callback once they are.
 
+mod ahead;
 mod attr;
 mod contents;
 mod plain;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use crate::chunk::Corrupt;
 use crate::image::{Image, Ino, Kind, MAX_NAME_LEN};
 use crate::profile::Recorder;
+use ahead::Ahead;
 use read::Assembler;
 
 /// Why the file system can't answer.
@@ -78,6 +80,7 @@ pub struct Fs {
     contents: Arc<dyn Contents>,
     /// Shared with reads on their way, which must not keep `contents` alive that ends them.
     assembler: Arc<Assembler>,
+    ahead: Option<Ahead>,
     /// Takes down what is read.
     recorder: Option<Arc<Recorder>>,
 }
@@ -85,7 +88,9 @@ pub struct Fs {
 impl Fs {
     /// The file system of `image`, whose chunks `contents` has.
     pub fn new(image: Arc<Image>, contents: Arc<dyn Contents>) -> Self {
-        Self { image, contents, assembler: Arc::default(), recorder: None }
+        let assembler = Arc::default();
+        let ahead = Ahead::where_it_helps(&assembler);
+        Self { image, contents, assembler, ahead, recorder: None }
     }
 
     /// The same, with what is read of it noted by `recorder`.

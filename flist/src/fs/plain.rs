@@ -58,6 +58,14 @@ impl PlainCache {
         self.lock().touch(chunk).filter(|p| p.is_ready())
     }
 
+    /// The chunk after this one, if it is not kept but the one before is: then it is probably wanted next.
+    pub(super) fn next(&self, chunk: u32) -> Option<u32> {
+        let state = self.lock();
+        let has = |chunk| state.kept.iter().any(|k| k.chunk == chunk);
+        let next = chunk.checked_add(1)?;
+        (has(chunk.checked_sub(1)?) && !has(next)).then_some(next)
+    }
+
     /// The chunk, decompressed here and now unless another thread is just doing it.
     pub(super) fn get(
         &self,

@@ -115,7 +115,22 @@ impl Fs {
             let source = self.source(piece.chunk, &mut plan.missing);
             plan.parts.push((piece, source));
         }
+        if let Some((last, _)) = plan.parts.last() {
+            self.look_ahead(last.chunk);
+        }
         Ok(plan)
+    }
+
+    /// A reader is at this chunk: if it goes in order, and the next is in memory, that is decompressed
+    /// meanwhile.
+    fn look_ahead(&self, chunk: u32) {
+        if let Some(ahead) = &self.ahead
+            && let Some(next) = self.assembler.plain.next(chunk)
+            && (next as usize) < self.image.chunks().len()
+            && let Some(stored) = self.contents.held(next)
+        {
+            ahead.want((next, stored));
+        }
     }
 
     fn source(&self, chunk: u32, missing: &mut Vec<u32>) -> Source {
@@ -136,7 +151,7 @@ impl Fs {
 
 /// Makes the bytes of a read from its chunks.
 pub(super) struct Assembler {
-    plain: PlainCache,
+    pub(super) plain: PlainCache,
     scratches: Scratches,
 }
 
