@@ -90,15 +90,25 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 
 /// A machine that boots `image` from a local disk: overlay on tmpfs, as ours, by a shell script.
 pub(crate) fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<Machine> {
-    let initramfs = scripted(bench, "local", "mount -t squashfs -o ro /dev/vda /lower")?;
+    let mount = "mount -t squashfs -o ro /dev/vda /lower";
+    let initramfs = scripted(bench, "local", mount, &[])?;
     let mut machine = Machine::new(kernel, &initramfs, "");
     let drive = format!("file={},if=virtio,format=raw,readonly=on", image.display());
     machine.args = vec!["-drive".into(), drive];
     Ok(machine)
 }
 
-/// An initramfs of a shell script that mounts a squashfs on /lower by `mount`.
-pub(crate) fn scripted(bench: &Bench, name: &str, mount: &str) -> anyhow::Result<PathBuf> {
+/// What such a machine needs of the kernel.
+const MODULES: &str = "virtio_pci,virtio_blk,virtio_net,af_packet,squashfs,overlay,loop,nbd";
+
+/// An initramfs of a shell script that mounts a squashfs on /lower by `mount`, with these files beside
+/// busybox, each with its path there.
+pub(crate) fn scripted(
+    bench: &Bench,
+    name: &str,
+    mount: &str,
+    add: &[(PathBuf, String)],
+) -> anyhow::Result<PathBuf> {
     let script = bench.scratch.path().join(format!("{name}.init"));
     let text = format!(
         "#!/bin/busybox sh\n\
@@ -117,22 +127,18 @@ pub(crate) fn scripted(bench: &Bench, name: &str, mount: &str) -> anyhow::Result
     );
     fs::write(&script, text)?;
     let initramfs = bench.scratch.path().join(format!("{name}.img"));
-    must(
-        Command::new(built("initramfs")?)
-            .args(["--modules", "virtio_pci,virtio_blk,virtio_net,af_packet,squashfs,overlay,loop"])
-            .arg("--kernel-modules")
-            .arg(built("modules")?)
-            .arg("--init")
-            .arg(&script)
-            .args(["--add", "/bin/busybox=/bin/busybox", "--output"])
-            .arg(&initramfs),
-    )
-    .context("scripts/setup installs busybox-static")?;
+    let mut make = Command::new(built("initramfs")?);
+    make.args(["--modules", MODULES, "--kernel-modules"]).arg(built("modules")?);
+    make.arg("--init").arg(&script).args(["--add", "/bin/busybox=/bin/busybox"]);
+    for (file, path) in add {
+        make.arg("--add").arg(format!("{}={path}", file.display()));
+    }
+    must(make.arg("--output").arg(&initramfs)).context("scripts/setup installs busybox-static")?;
     Ok(initramfs)
 }
 
-/// Boots a Debian from `server` to multi-user, and powers it off. Also how many requests and bytes of
-/// bodies that took, up to multi-user.
+/// Boots a Debian from `server` to multi-user. Also how many requests and bytes of bodies that took, up
+/// to there.
 pub(crate) fn boot_from(machine: &Machine, server: &Server) -> anyhow::Result<(Boot, (u64, u64))> {
     let before = server.served()?;
     let mut vm = machine.start()?;
@@ -143,7 +149,7 @@ pub(crate) fn boot_from(machine: &Machine, server: &Server) -> anyhow::Result<(B
     Ok((boot(vm)?, (after.0 - before.0, after.1 - before.1)))
 }
 
-/// Boots a Debian to multi-user, and powers it off.
+/// Boots a Debian to multi-user, and then takes its power.
 pub(crate) fn boot(mut vm: Vm) -> anyhow::Result<Boot> {
     vm.log_in(LIMIT)?;
     vm.must("systemctl is-system-running --wait", LIMIT)?;
@@ -151,10 +157,7 @@ pub(crate) fn boot(mut vm: Vm) -> anyhow::Result<Boot> {
         vm.must("systemctl show multi-user.target -P ActiveEnterTimestampMonotonic", LIMIT)?;
     let multi_user = Duration::from_micros(time.trim().parse().context("a timestamp")?);
     let kib: u64 = vm.run("ps -C zimg -o rss=", LIMIT)?.0.trim().parse().unwrap_or(0);
-    let console = vm.console();
-    vm.send("poweroff\n")?;
-    vm.wait_end(LIMIT)?;
-    Ok(Boot { multi_user, resident: kib * 1024, console })
+    Ok(Boot { multi_user, resident: kib * 1024, console: vm.console() })
 }
 
 /// The milliseconds that follow `mark` in PID 1's summary: `391 ms (kernel ...`.

@@ -1,7 +1,8 @@
 //! Boots from a server that is far away, beside the same root on a local disk, and beside what is
-//! usual: the whole image downloaded first.
+//! usual: the whole image downloaded first, or over NBD.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tests::distance::{self, Distance};
@@ -12,6 +13,7 @@ use tests::wire::SERVER;
 
 use crate::Bench;
 use crate::boot::{boot, boot_from, local_machine, scripted};
+use crate::nbd::Nbd;
 use crate::plot::Bars;
 use crate::report::{Report, Times, megabytes};
 use crate::shop::{PLAIN, PROFILED, Shop, on_wire};
@@ -36,10 +38,11 @@ const WAYS: [Way; 4] = [
     way("150 ms, 20 Mbit/s", 150, 20, 1.6),
 ];
 
-/// How often udhcpc asks before it gives up, and what it does with the answer.
-const DOWNLOAD: &str = "printf '#!/bin/sh\\n[ $1 = bound ] && ifconfig $interface $ip netmask $subnet\\n:\\n' >/up/dhcp; \
-    chmod 755 /up/dhcp; ifconfig eth0 up; udhcpc -i eth0 -q -n -t 20 -T 1 -s /up/dhcp; \
-    wget -q -O /up/image http://SERVER:8080/debian.squashfs; mount -t squashfs -o loop,ro /up/image /lower";
+/// How a shell script of an initramfs has its card get an address.
+pub(crate) fn lease() -> &'static str {
+    "printf '#!/bin/sh\\n[ $1 = bound ] && ifconfig $interface $ip netmask $subnet\\n:\\n' >/up/dhcp; \
+     chmod 755 /up/dhcp; ifconfig eth0 up; udhcpc -i eth0 -q -n -t 20 -T 1 -s /up/dhcp"
+}
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     report.section("Boot from far away");
@@ -48,17 +51,31 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let image = dir.join("debian.squashfs");
     squashfs(&bench.root, &image)?;
     let kernel = built("vmlinuz")?;
-    let local = local_machine(bench, &kernel, &image)?;
-    let download = scripted(bench, "download", &DOWNLOAD.replace("SERVER", SERVER))?;
+    let mount = format!(
+        "{}; wget -q -O /up/image http://{SERVER}:8080/debian.squashfs; \
+         mount -t squashfs -o loop,ro /up/image /lower",
+        lease()
+    );
+    let download = scripted(bench, "download", &mount, &[])?;
+    let nbd = Nbd::unpack()?;
+    let over_nbd = nbd.initramfs(bench)?;
     let shop = Shop::open(bench, &dir)?;
-    let machines = [
-        shop.machine(PROFILED, "")?,
-        shop.machine(PLAIN, "")?,
-        on_wire(Machine::new(&kernel, &download, "")),
-    ];
+    let far = Far {
+        served: [
+            shop.machine(PROFILED, "")?,
+            shop.machine(PLAIN, "")?,
+            on_wire(Machine::new(&kernel, &download, "")),
+        ],
+        over_nbd: on_wire(Machine::new(&kernel, &over_nbd, "")),
+        local: local_machine(bench, &kernel, &image)?,
+        server: &shop.server,
+        nbd,
+        image,
+        figures: dir.join("nbd.figures"),
+    };
     let mut groups = Vec::new();
     for way in &WAYS {
-        let taken = measure(bench, way, &shop.server, &local, &machines)?;
+        let taken = far.measure(bench, way)?;
         tell(report, way, &taken);
         groups.push((way.name.to_owned(), taken.times.iter().map(Times::median).collect()));
     }
@@ -69,6 +86,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
             "zimg by its profile",
             "zimg without",
             "whole squashfs first",
+            "squashfs over NBD",
             "local squashfs",
         ],
         groups,
@@ -79,38 +97,55 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 /// What boots over one way took, all in turn.
 #[derive(Default)]
 struct Taken {
-    times: [Times; 4],
+    times: [Times; 5],
     requests: [u64; 3],
     bytes: [u64; 3],
+    /// Reads over NBD, and how much that was.
+    nbd: (u64, String),
 }
 
-fn measure(
-    bench: &Bench,
-    way: &Way,
-    server: &Server,
-    local: &Machine,
-    machines: &[Machine; 3],
-) -> anyhow::Result<Taken> {
-    let cable = way.path.map(Distance::start).transpose()?;
-    let mut taken = Taken::default();
-    for _ in 0..bench.runs {
-        for (at, machine) in machines.iter().enumerate() {
+/// The machines, and what they boot from.
+struct Far<'a> {
+    /// Those that ask `server`.
+    served: [Machine; 3],
+    over_nbd: Machine,
+    local: Machine,
+    server: &'a Server,
+    nbd: Nbd,
+    image: PathBuf,
+    /// Where its server leaves what it counted.
+    figures: PathBuf,
+}
+
+impl Far<'_> {
+    fn measure(&self, bench: &Bench, way: &Way) -> anyhow::Result<Taken> {
+        let cable = way.path.map(Distance::start).transpose()?;
+        let plugged = |machine: &Machine| {
             let mut machine = machine.clone();
             if let Some(cable) = &cable {
                 cable.plug(&mut machine);
             }
-            let (boot, (requests, bytes)) = boot_from(&machine, server)?;
-            taken.times[at].push(boot.multi_user);
-            taken.requests[at] = taken.requests[at].max(requests);
-            taken.bytes[at] = taken.bytes[at].max(bytes);
+            machine
+        };
+        let mut taken = Taken::default();
+        for _ in 0..bench.runs {
+            for (at, machine) in self.served.iter().enumerate() {
+                let (boot, (requests, bytes)) = boot_from(&plugged(machine), self.server)?;
+                taken.times[at].push(boot.multi_user);
+                taken.requests[at] = taken.requests[at].max(requests);
+                taken.bytes[at] = taken.bytes[at].max(bytes);
+            }
+            let export = self.nbd.serve(&self.image, &self.figures)?;
+            taken.times[3].push(boot(plugged(&self.over_nbd).start()?)?.multi_user);
+            taken.nbd = export.end()?;
+            taken.times[4].push(boot(self.local.start()?)?.multi_user);
         }
-        taken.times[3].push(boot(local.start()?)?.multi_user);
+        Ok(taken)
     }
-    Ok(taken)
 }
 
 fn tell(report: &mut Report, way: &Way, taken: &Taken) {
-    let Taken { times: [profiled, plain, download, local], requests, bytes } = taken;
+    let Taken { times: [profiled, plain, download, over_nbd, local], requests, bytes, nbd } = taken;
     let name = way.name;
     report.versus(
         &format!("{name}: by its profile (peer: local disk)"),
@@ -140,4 +175,11 @@ fn tell(report: &mut Report, way: &Way, taken: &Taken) {
             megabytes(bytes[2])
         ),
     );
+    report.versus(
+        &format!("{name}: without a profile (peer: squashfs over NBD)"),
+        plain.pair(),
+        over_nbd.pair(),
+        1.0,
+    );
+    report.fact(&format!("{name}: reads over NBD, and bytes"), format!("{}, {}", nbd.0, nbd.1));
 }

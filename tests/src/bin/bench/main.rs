@@ -6,6 +6,7 @@ mod build;
 mod far;
 mod herd;
 mod mounted;
+mod nbd;
 mod network;
 mod peers;
 mod plot;

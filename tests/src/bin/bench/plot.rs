@@ -13,7 +13,7 @@ pub(crate) struct Bars {
 }
 
 /// Told apart also by who sees no colours (Okabe and Ito's palette).
-const COLOURS: [&str; 4] = ["#0072b2", "#56b4e9", "#e69f00", "#999999"];
+const COLOURS: [&str; 5] = ["#0072b2", "#56b4e9", "#e69f00", "#009e73", "#999999"];
 
 const WIDTH: f64 = 860.0;
 /// Where bars begin, and how far the longest goes.

@@ -1,0 +1,107 @@
+//! A squashfs over NBD: nbdkit serves it, and nbd-client in an initramfs of busybox gets it, both as
+//! Debian packages them.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use tests::out;
+use tests::root::run as must;
+use tests::wire::SERVER;
+
+use crate::Bench;
+use crate::boot::scripted;
+use crate::far::lease;
+
+const PORT: u16 = 10809;
+
+/// Where the packages' libraries are: below what they were unpacked to, and in a guest.
+const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+
+/// Both programs.
+pub(crate) struct Nbd(PathBuf);
+
+impl Nbd {
+    pub(crate) fn unpack() -> anyhow::Result<Self> {
+        let unpack = out::workspace().join("scripts/unpacked");
+        let printed = must(Command::new(unpack).args(["nbd", "nbd-client", "nbdkit"]))?;
+        Ok(Self(String::from_utf8(printed)?.trim().into()))
+    }
+
+    /// An initramfs that boots what is [served](Self::serve).
+    pub(crate) fn initramfs(&self, bench: &Bench) -> anyhow::Result<PathBuf> {
+        let client = self.0.join("sbin/nbd-client");
+        let path = LIBRARIES.map(|dir| self.0.join(dir).display().to_string()).join(":");
+        let printed = must(Command::new("ldd").arg(&client).env("LD_LIBRARY_PATH", path))?;
+        let mut add = vec![(client, "/bin/nbd-client".to_owned())];
+        // Each `NAME => PATH (ADDRESS)`, but for the linker: `PATH (ADDRESS)`.
+        for line in String::from_utf8(printed)?.lines() {
+            let Some(file) = line.split_whitespace().find(|word| word.starts_with('/')) else {
+                continue;
+            };
+            let name = Path::new(file).file_name().context("a library")?.to_string_lossy();
+            let place = if name.starts_with("ld-linux") { "lib64" } else { LIBRARIES[0] };
+            add.push((file.into(), format!("/{place}/{name}")));
+        }
+        let mount = format!(
+            "{}; nbd-client -N '' {SERVER} {PORT} /dev/nbd0 && mount -t squashfs -o ro /dev/nbd0 /lower",
+            lease()
+        );
+        scripted(bench, "nbd", &mount, &add)
+    }
+
+    /// Serves `image` at the wire's end.
+    pub(crate) fn serve(&self, image: &Path, figures: &Path) -> anyhow::Result<Export> {
+        let below = |what: &str| self.0.join(LIBRARIES[1]).join("nbdkit").join(what);
+        let mut nbdkit = Command::new(self.0.join("usr/bin/nbdkit"));
+        nbdkit.args(["-f", "-r", "-i", SERVER, "-p", &PORT.to_string(), "--filter"]);
+        nbdkit.arg(below("filters/nbdkit-stats-filter.so"));
+        nbdkit.arg(below("plugins/nbdkit-file-plugin.so")).arg(image);
+        nbdkit.arg(format!("statsfile={}", figures.display()));
+        let mut child = nbdkit.stdin(Stdio::null()).spawn()?;
+        let until = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect((SERVER, PORT)).is_err() {
+            ensure!(child.try_wait()?.is_none() && Instant::now() < until, "nbdkit does not start");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(Export { child, figures: figures.to_owned() })
+    }
+}
+
+/// A running server; ended when dropped.
+pub(crate) struct Export {
+    child: Child,
+    figures: PathBuf,
+}
+
+impl Export {
+    /// Ends it. How many reads it was asked for, and how much that was, as it says itself.
+    pub(crate) fn end(mut self) -> anyhow::Result<(u64, String)> {
+        self.stop();
+        let figures = fs::read_to_string(&self.figures)?;
+        // `read: 1194 ops, 0.012 s, 16.10 MiB, ...`
+        let line = figures.lines().find_map(|line| line.strip_prefix("read: "));
+        let line = line.with_context(|| format!("nbdkit counted no reads: {figures}"))?;
+        let mut words = line.split(", ");
+        let reads = words.next().and_then(|word| word.strip_suffix(" ops")?.parse().ok());
+        Ok((reads.context("a number")?, words.nth(1).context("a length")?.to_owned()))
+    }
+
+    fn stop(&mut self) {
+        // It writes its figures when told to end.
+        let _ = must(Command::new("kill").arg(self.child.id().to_string()));
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            self.stop();
+        }
+    }
+}
