@@ -58,12 +58,13 @@ impl PlainCache {
         self.lock().touch(chunk).filter(|p| p.is_ready())
     }
 
-    /// The chunk after this one, if it is not kept but the one before is: then it is probably wanted next.
+    /// The chunk after this one, if it is not kept but the two before are: then it is probably wanted
+    /// next. (One alone is there by chance for a reader of anything in twenty.)
     pub(super) fn next(&self, chunk: u32) -> Option<u32> {
         let state = self.lock();
         let has = |chunk| state.kept.iter().any(|k| k.chunk == chunk);
-        let next = chunk.checked_add(1)?;
-        (has(chunk.checked_sub(1)?) && !has(next)).then_some(next)
+        let (first, next) = (chunk.checked_sub(2)?, chunk.checked_add(1)?);
+        (has(first) && has(chunk - 1) && !has(next)).then_some(next)
     }
 
     /// The chunk, decompressed here and now unless another thread is just doing it.

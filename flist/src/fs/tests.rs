@@ -265,7 +265,7 @@ fn many_threads_read_many_chunks_through_a_small_cache() {
 fn for_a_reader_in_order_the_next_chunk_is_decompressed_meanwhile() {
     let (image, stored) = image(&dir([("a", file(noise(1, 5_000)))]), 1_000);
     let image = Arc::new(image);
-    for (offsets, want) in [(&[0, 900, 1_000][..], true), (&[1_000, 1_100], false)] {
+    for (offsets, want) in [(&[0, 900, 1_000, 2_000][..], true), (&[1_000, 2_000], false)] {
         let mut fs = Fs::new(Arc::clone(&image), Fake::new(stored.clone(), |_| Fate::Held));
         fs.ahead = Some(Ahead::start(&fs.assembler).unwrap());
         for &offset in offsets {
@@ -274,16 +274,16 @@ fn for_a_reader_in_order_the_next_chunk_is_decompressed_meanwhile() {
         // It ends when it has done what it was to do.
         fs.ahead = None;
         let ready = |chunk| fs.assembler.plain.ready(chunk).is_some();
-        assert_eq!((ready(1), ready(2), ready(3)), (true, want, false));
+        assert_eq!((ready(2), ready(3), ready(4)), (true, want, false));
     }
 }
 
 #[test]
 fn nothing_follows_the_last_chunk() {
-    let (image, stored) = image(&dir([("a", file(noise(1, 2_000)))]), 1_000);
+    let (image, stored) = image(&dir([("a", file(noise(1, 3_000)))]), 1_000);
     let mut fs = Fs::new(Arc::new(image), Fake::new(stored, |_| Fate::Held));
     fs.ahead = Some(Ahead::start(&fs.assembler).unwrap());
-    for offset in [0, 1_000, 1_500] {
+    for offset in [0, 1_000, 2_000, 2_500] {
         assert_eq!(fs.read_wait(2, offset, 100).unwrap().len(), 100);
     }
 }
