@@ -152,7 +152,8 @@ fn serve(pid_1: &mut File) -> Result<(Mounted, Option<Heir>), Failure> {
         image::mount_what_is_there(image, dir, &mut config.ahead, &client, deadline)
             .map_err(with_address)?;
     stages.done("mount")?;
-    reads.tell(config.ahead.post.take(), &client, root, stages.over.clone());
+    let post = config.ahead.post.take();
+    reads.tell(post, &client, root, stages.over.clone(), mounted.counts());
 
     keeper.retire();
     lock_memory();

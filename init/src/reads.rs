@@ -4,7 +4,7 @@ use crate::aside;
 use crate::config::Ahead;
 use crate::timeline::{self, Stages};
 use flist::fs::Fs;
-use flist::fuse::{READAHEAD_KIB, Readahead};
+use flist::fuse::{Counts, READAHEAD_KIB, Readahead};
 use flist::id::RootHash;
 use flist::image::Image;
 use flist::profile::{MAX_NEEDS, Prefetch, Profile, Recorder};
@@ -102,6 +102,7 @@ impl Reads {
         client: &Client,
         root: RootHash,
         stages: Stages,
+        counts: Arc<Counts>,
     ) {
         let client = client.clone();
         let began = fs::create_dir_all(DIR).and_then(|()| Ok(File::open(DIR)?.into())).and_then(
@@ -110,7 +111,8 @@ impl Reads {
                     let began = Instant::now();
                     let last = self.wait_until_over(began);
                     let journal = self.fetcher.journal();
-                    let text = timeline::json(root, &stages, &journal, began, last);
+                    let text =
+                        timeline::json(root, &stages, &journal, began, last, &counts.named());
                     put(&dir, "boot.json", &text);
                     self.tell_profile(&dir, post.as_deref(), &client);
                 };

@@ -53,13 +53,15 @@ impl Uptime {
     }
 }
 
-/// The file: `until` is when the last that the boot read was read.
+/// The file: `until` is when the last that the boot read was read, `asked` how often the kernel asked for
+/// what.
 pub(crate) fn json(
     root: RootHash,
     stages: &Stages,
     journal: &Journal,
     began: Instant,
     until: Instant,
+    asked: &[(&str, u32)],
 ) -> String {
     let uptime = stages.uptime;
     let list = |items: Vec<String>| items.join(",\n");
@@ -71,9 +73,11 @@ pub(crate) fn json(
     let requests = list(journal.requests.iter().map(|asked| request(asked, uptime)).collect());
     let stalls = journal.stalls.iter().map(|(began, ended)| uptime.span(*began, *ended));
     let stalls = list(stalls.map(|span| format!("{{{span}}}")).collect());
+    let asked = asked.iter().map(|(name, count)| format!("\"{name}\":{count}"));
+    let asked = asked.collect::<Vec<_>>().join(",");
     format!(
-        "{{\"format\":{FORMAT},\"zimg\":{},\"root\":\"{root}\",\n\"stages\":[\n{stages}],\n\
-         \"requests\":[\n{requests}],\n\"stalls\":[\n{stalls}]}}\n",
+        "{{\"format\":{FORMAT},\"zimg\":{},\"root\":\"{root}\",\n\"kernel\":{{{asked}}},\n\
+         \"stages\":[\n{stages}],\n\"requests\":[\n{requests}],\n\"stalls\":[\n{stalls}]}}\n",
         string(env!("CARGO_PKG_VERSION")),
     )
 }
@@ -104,10 +108,12 @@ mod tests {
         let asked =
             Asked { began, answered: None, ended: began, bytes: 7, reason: Reason::Prefetch };
         let journal = Journal { requests: vec![asked; 2], stalls: vec![(began, began)] };
-        let text = json(RootHash::of(b""), &stages, &journal, began, began);
+        let asked = [("lookup", 5), ("read", 3)];
+        let text = json(RootHash::of(b""), &stages, &journal, began, began, &asked);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["stages"][0]["name"], "a \"stage\"");
         assert_eq!(value["stages"][1]["name"], "system");
+        assert_eq!(value["kernel"], serde_json::json!({ "lookup": 5, "read": 3 }));
         let span = |value: &serde_json::Value| {
             value["ended"].as_f64().unwrap() - value["began"].as_f64().unwrap()
         };

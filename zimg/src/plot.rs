@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use argh::FromArgs;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{exit, file};
 use svg::Picture;
@@ -40,6 +40,8 @@ struct Boot {
     stages: Vec<(String, Span)>,
     requests: Vec<Request>,
     stalls: Vec<Span>,
+    /// How often the kernel asked the node's server for what.
+    kernel: Vec<(String, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,8 +85,17 @@ impl Boot {
             stages: list("stages")?.iter().map(stage).collect::<anyhow::Result<_>>()?,
             requests: list("requests")?.iter().map(request).collect::<anyhow::Result<_>>()?,
             stalls: list("stalls")?.iter().map(span).collect::<anyhow::Result<_>>()?,
+            kernel: json["kernel"].as_object().map(asked).unwrap_or_default(),
         })
     }
+}
+
+/// What was asked for, most often first. Nodes of old do not say.
+fn asked(kernel: &Map<String, Value>) -> Vec<(String, u64)> {
+    let mut asked: Vec<_> =
+        kernel.iter().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect();
+    asked.sort_by(|a, b| b.1.cmp(&a.1));
+    asked
 }
 
 /// A time, in seconds; more than a year after the kernel started is none of a boot.
@@ -118,7 +129,7 @@ fn request(value: &Value) -> anyhow::Result<Request> {
 mod tests {
     use super::*;
 
-    const BOOT: &str = r#"{"format":1,"root":"ab","stages":[{"name":"flist","began":1.0,"ended":1.5}],
+    const BOOT: &str = r#"{"format":1,"root":"ab","kernel":{"read":3,"lookup":5},"stages":[{"name":"flist","began":1.0,"ended":1.5}],
         "requests":[{"began":1.5,"ended":2.5,"answered":2.0,"bytes":7,"why":"prefetch"},
                     {"began":1.5,"ended":2.5,"answered":null,"bytes":0,"why":"read"}],
         "stalls":[{"began":1.6,"ended":2.5}]}"#;
@@ -130,6 +141,7 @@ mod tests {
         assert_eq!(boot.requests[0].answered, Some(2.0));
         assert_eq!((boot.requests[1].answered, boot.requests[1].why), (None, Why::Read));
         assert_eq!(boot.stalls.len(), 1);
+        assert_eq!(boot.kernel, [("lookup".to_owned(), 5), ("read".to_owned(), 3)]);
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub(super) trait Reply: Send + Sized + 'static {
 pub(super) fn answer<R: Request>(server: &Server, request: R) {
     let Some(header) = read::<InHeader>(request.header()) else { return };
     let ino = header.ino;
+    server.counts.add(header.opcode);
     match header.opcode {
         op::READ => {
             let Some(read) = read::<ReadIn>(request.operation()) else { return };

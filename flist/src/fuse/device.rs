@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
+use super::Counts;
 use super::answer::{self, answer};
 use super::handshake::{MAX_ANSWER, MAX_BACKGROUND, handshake};
 use super::server::Server;
@@ -28,8 +29,13 @@ impl Session {
     ///
     /// # Errors
     /// When it does not want to. The mount is of no use then, nor the device.
-    pub(super) fn begin(fs: Arc<Fs>, device: OwnedFd, threads: usize) -> io::Result<Self> {
-        let server = Arc::new(handshake(fs, &device, 0, MAX_BACKGROUND)?);
+    pub(super) fn begin(
+        fs: Arc<Fs>,
+        counts: Arc<Counts>,
+        device: OwnedFd,
+        threads: usize,
+    ) -> io::Result<Self> {
+        let server = Arc::new(handshake(fs, counts, &device, 0, MAX_BACKGROUND)?);
         let device = Arc::new(device);
         let another = |_| match again(&device) {
             Ok(device) => Arc::new(device),

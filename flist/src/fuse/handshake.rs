@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::param::page_size;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::Counts;
 use super::device::reply;
 use super::server::Server;
 use super::wire::{InHeader, InitIn, InitOut, MAJOR, MIN_BUFFER, MINOR, feature, op};
@@ -41,6 +42,7 @@ const WANTED: u64 = feature::ASYNC_READ
 /// When it does not: the mount is of no use then.
 pub(super) fn handshake(
     fs: Arc<Fs>,
+    counts: Arc<Counts>,
     device: &OwnedFd,
     needed: u64,
     background: u16,
@@ -78,6 +80,7 @@ pub(super) fn handshake(
     reply(device, header.unique, Ok(answer.as_bytes()))?;
     Ok(Server {
         fs,
+        counts,
         no_open: agreed & feature::NO_OPEN_SUPPORT != 0,
         no_opendir: agreed & feature::NO_OPENDIR_SUPPORT != 0,
     })

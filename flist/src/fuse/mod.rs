@@ -2,6 +2,7 @@
 //! that answers the kernel ever waits for the network, and no dead mount is left behind.
 
 mod answer;
+mod counts;
 mod device;
 mod errno;
 mod fusermount;
@@ -23,6 +24,7 @@ use std::thread::{self, JoinHandle};
 use rustix::io::Errno;
 
 use crate::fs::Fs;
+pub use counts::Counts;
 use kernel::Target;
 pub use readahead::Readahead;
 
@@ -137,6 +139,7 @@ pub struct Mounted {
     target: Arc<Target>,
     server: Option<JoinHandle<io::Result<()>>>,
     readahead: Option<Readahead>,
+    counts: Arc<Counts>,
     transport: Transport,
 }
 
@@ -213,13 +216,15 @@ fn serve(
         }
     };
     let transport = if rings.is_some() { transport } else { Transport::Device };
+    let counts = Arc::<Counts>::default();
+    let counted = Arc::clone(&counts);
     let run: Box<dyn FnOnce() -> io::Result<()> + Send> = match rings {
         Some(rings) => {
-            let session = rings.begin(fs, device)?;
+            let session = rings.begin(fs, counted, device)?;
             Box::new(|| session.run())
         }
         None => {
-            let session = device::Session::begin(fs, device, options.threads)?;
+            let session = device::Session::begin(fs, counted, device, options.threads)?;
             Box::new(|| session.run())
         }
     };
@@ -238,7 +243,7 @@ fn serve(
     if let Some(readahead) = &readahead {
         readahead.set(options.readahead_kib);
     }
-    Ok(Mounted { target, server, readahead, transport })
+    Ok(Mounted { target, server, readahead, counts, transport })
 }
 
 impl Mounted {
@@ -250,6 +255,11 @@ impl Mounted {
     /// How much the kernel reads ahead, to be changed later: for who may, and once.
     pub fn take_readahead(&mut self) -> Option<Readahead> {
         self.readahead.take()
+    }
+
+    /// How often the kernel has asked since.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 
     /// The canonical path of the mount.

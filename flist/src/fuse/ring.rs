@@ -12,6 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use uring::{Queue, Shape, Stopper};
 
+use super::Counts;
 use super::answer::{self, answer};
 use super::device;
 use super::handshake::{MAX_ANSWER, MAX_BACKGROUND, handshake};
@@ -129,11 +130,16 @@ impl Rings {
     ///
     /// # Errors
     /// When it does not want to. The mount is of no use then, nor the device.
-    pub(super) fn begin(self, fs: Arc<Fs>, device: OwnedFd) -> io::Result<Session> {
+    pub(super) fn begin(
+        self,
+        fs: Arc<Fs>,
+        counts: Arc<Counts>,
+        device: OwnedFd,
+    ) -> io::Result<Session> {
         let Self { queues, shape } = self;
         let background = u16::try_from(shape.entries.saturating_sub(FOREGROUND));
         let background = background.unwrap_or(u16::MAX).min(MAX_BACKGROUND);
-        let server = Arc::new(handshake(fs, &device, NEEDED, background)?);
+        let server = Arc::new(handshake(fs, counts, &device, NEEDED, background)?);
         let stoppers = queues.iter().map(Queue::stopper).collect();
         let (device, progress) = (Arc::new(device), Arc::default());
         let session = Session { device, server, stoppers, progress };

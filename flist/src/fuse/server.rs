@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::Counts;
 use super::errno::errno;
 use crate::fs::{Attr, Entry, Fs, FsError, Whence};
 use crate::image::Ino;
@@ -15,6 +16,7 @@ const SEEK_HOLE: i32 = 4;
 /// Answers requests.
 pub(super) struct Server {
     pub(super) fs: Arc<Fs>,
+    pub(super) counts: Arc<Counts>,
     /// The kernel understands ENOSYS to an open as "never ask again".
     pub(super) no_open: bool,
     /// The same of directories.

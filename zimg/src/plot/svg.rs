@@ -59,9 +59,23 @@ impl<'a> Picture<'a> {
         for span in &self.boot.stalls {
             self.bar(*span, STALL, 0.35, ROW - 4.0, &seconds(*span));
         }
-        self.y += ROW * 1.5;
+        self.y += ROW;
+        self.kernel();
+        self.y += ROW * 0.5;
         self.requests();
         self.whole()
+    }
+
+    fn kernel(&mut self) {
+        let asked = &self.boot.kernel;
+        if asked.is_empty() {
+            return;
+        }
+        self.label("the kernel asks");
+        let named: Vec<_> = asked.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let all = asked.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        self.text(LEFT, "start", &format!("{all} times: {}", named.join(", ")));
+        self.y += ROW;
     }
 
     fn requests(&mut self) {
@@ -210,12 +224,14 @@ mod tests {
             ],
             requests: vec![request(Some(3.0), Why::Prefetch), request(None, Why::Read)],
             stalls: vec![span(2.0, 3.0), span(2.5, 4.0)],
+            kernel: vec![("lookup".into(), 5), ("read".into(), 3)],
         };
         let svg = Picture::of(&boot).svg();
         // Two a request: until its answer began, and from then on.
         assert_eq!(svg.matches("<title>").count(), 2 + 2 + 2 * 2, "{svg}");
         assert!(svg.contains("network &amp; all") && svg.contains("ab&lt;c"), "{svg}");
         assert!(svg.contains("2 requests, 3 kB; somebody waited for 2.0 s of 10.0 s"), "{svg}");
+        assert!(svg.contains("8 times: lookup 5, read 3"), "{svg}");
         // A fifth of the width.
         assert!(svg.contains("width=\"150.0\" height=\"14.0\" fill=\"#999999\""), "{svg}");
         assert_eq!(svg.matches("<line").count(), 11);
@@ -223,7 +239,8 @@ mod tests {
 
     #[test]
     fn an_empty_boot_is_a_picture_too() {
-        let boot = Boot { root: String::new(), stages: vec![], requests: vec![], stalls: vec![] };
+        let (stages, requests, stalls, kernel) = (vec![], vec![], vec![], vec![]);
+        let boot = Boot { root: String::new(), stages, requests, stalls, kernel };
         assert!(Picture::of(&boot).svg().ends_with("</svg>\n"));
     }
 
