@@ -10,11 +10,25 @@ use crate::chunk::Chunk;
 /// Requests under way at a time. Each is a connection with a window of its own, so that together they
 /// fill a long link sooner than one would (a server sends some 14 KB before it hears of the first
 /// acknowledgement, then twice as much each round trip); and while one is asked, the others send.
-pub(super) const STREAMS: usize = 4;
+pub const STREAMS: usize = 4;
 
 /// Longest request, in stored bytes: what a reader may have to wait for that wants the last chunk of
-/// one, and long against what a round trip could carry.
+/// one, and on most ways long against what a round trip could carry.
 pub(super) const REQUEST: u64 = 512 << 10;
+
+/// The same where a round trip can carry more, so that a link is not idle between two requests.
+const LONGEST_REQUEST: u64 = 4 << 20;
+
+/// How a request was answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// From asking to the first of the answer.
+    pub(super) head: Duration,
+    /// From there to its end.
+    pub(super) body: Duration,
+    /// How long it was.
+    pub(super) bytes: u64,
+}
 
 /// What became of a prefetch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +59,8 @@ pub(super) struct Prefetch {
     reached: u64,
     /// How many stored bytes to be ahead of that at most: what the cache holds for readers to come.
     budget: u64,
+    /// How long a request may be now.
+    longest: u64,
     /// Requests under way.
     running: usize,
     /// Requests that wait for a pack which comes whole.
@@ -58,7 +74,7 @@ pub(super) struct Prefetch {
 impl Prefetch {
     /// To fetch `numbers` of `chunks`, at most `budget` stored bytes ahead of the readers.
     pub(super) fn new(chunks: &[Chunk], numbers: Vec<u32>, budget: u64, ended: Ended) -> Self {
-        let mut prefetch = Self { budget, ended: Some(ended), ..Self::default() };
+        let mut prefetch = Self { budget, longest: REQUEST, ended: Some(ended), ..Self::default() };
         for number in numbers {
             let Some(chunk) = chunks.get(number as usize) else { continue };
             if prefetch.places.insert(number, prefetch.order.len()).is_none() {
@@ -73,6 +89,21 @@ impl Prefetch {
     /// The same in the place of `other`, some requests of which may be under way.
     pub(super) fn instead_of(self, other: &Self) -> Self {
         Self { running: other.running, aside: other.aside, ..self }
+    }
+
+    /// Makes requests longer while an answer's way takes longer than the answer, and shorter again where
+    /// that is soon there.
+    pub(super) fn answered(&mut self, pace: Pace) {
+        let Pace { head, body, bytes } = pace;
+        // A short one says nothing of how a long one goes.
+        if bytes < self.longest / 2 {
+            return;
+        }
+        if head > body {
+            self.longest = (self.longest * 2).min(LONGEST_REQUEST);
+        } else if head * 8 < body {
+            self.longest = (self.longest / 2).max(REQUEST);
+        }
     }
 
     /// A reader wants this chunk: those before it are needed no more, or were never.
@@ -117,7 +148,7 @@ impl Prefetch {
             };
             let goes_on = request.last().is_none_or(|last| adjacent(chunks, *last, number));
             bytes += u64::from(chunk.stored_len);
-            if !goes_on || bytes > REQUEST && !request.is_empty() {
+            if !goes_on || bytes > self.longest && !request.is_empty() {
                 break;
             }
             request.push(number);
@@ -208,6 +239,29 @@ mod tests {
         assert_eq!(next(), [5, 6, 7, 8, 9]);
         assert_eq!(next(), [10, 11, 12], "another pack");
         assert!(next().is_empty());
+    }
+
+    #[test]
+    fn requests_grow_while_their_way_takes_longer_than_they_do() {
+        let chunks: Vec<Chunk> = (0..90)
+            .map(|n| Chunk { pack: 0, offset: u64::from(n * LEN), ..chunks(90)[n as usize] })
+            .collect();
+        let mut prefetch = prefetch(&chunks, u64::MAX);
+        let mut next = |head: u64, body: u64| {
+            let len = prefetch.request(&chunks, |_| true).len();
+            let [head, body] = [head, body].map(Duration::from_millis);
+            prefetch.answered(Pace { head, body, bytes: len as u64 * u64::from(LEN) });
+            len
+        };
+        // As long as its way, and from there on not; up to the most; a short one does not count.
+        assert_eq!([next(150, 150), next(150, 20), next(150, 40), next(150, 80)], [5, 5, 10, 20]);
+        assert_eq!([next(150, 149), next(9, 80)], [40, 10], "all that is left");
+        assert_eq!(prefetch.longest, LONGEST_REQUEST);
+        for _ in 0..9 {
+            let [head, body] = [9, 80].map(Duration::from_millis);
+            prefetch.answered(Pace { head, body, bytes: LONGEST_REQUEST });
+        }
+        assert_eq!(prefetch.longest, REQUEST);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Asked, Reason};
 use super::merge::adjacent;
+use super::prefetch::Pace;
 use super::receive::Answer;
 use super::state::{Next, Run};
 use super::{FetchError, Patience, Shared};
@@ -25,6 +26,8 @@ struct Round {
     progress: bool,
     /// Another thread is already taking in the whole pack.
     on_its_way: bool,
+    /// How the last answer came.
+    pace: Option<Pace>,
     /// What it is for.
     reason: Reason,
 }
@@ -73,6 +76,9 @@ impl Shared {
             state.left_to_another(run, now);
             return self.work.notify_one();
         }
+        if let Some(pace) = round.pace.filter(|_| round.reason == Reason::Prefetch) {
+            state.prefetch.answered(pace);
+        }
         let is_lost = round.outage.is_none() && round.corrupt.is_some();
         state.returned(&mut run, self.image.chunks(), is_lost, self.options.first_wait, now);
         // There may be more to fetch ahead, or an end to be told.
@@ -117,12 +123,13 @@ impl Shared {
         for group in wanted.chunk_by(|a, b| adjacent(self.image.chunks(), *a, *b)) {
             let (began, mut answer) = (Instant::now(), Answer::default());
             let result = self.receive(store, group, &mut answer);
-            self.journal.asked(Asked {
-                began,
-                answered: answer.began,
-                ended: Instant::now(),
-                bytes: answer.bytes,
-                reason: round.reason,
+            let (ended, bytes) = (Instant::now(), answer.bytes);
+            let (answered, reason) = (answer.began, round.reason);
+            self.journal.asked(Asked { began, answered, ended, bytes, reason });
+            round.pace = answered.map(|answered| Pace {
+                head: answered.duration_since(began),
+                body: ended.duration_since(answered),
+                bytes,
             });
             chunks.retain(|n| !answer.come.contains(n));
             round.corrupt = answer.corrupt.or(round.corrupt.take());
