@@ -12,7 +12,7 @@ use flist::image::Image;
 use flist::profile::Prefetch;
 use flist::store::{
     self, Client, ClientOptions, ClockHelp, FetchOptions, Fetcher, LoadError, LoadOptions,
-    Location, Mirrors, Proxies, ProxyFault, Store, StoreError, Unreachable,
+    Location, Mirrors, PREFETCHES, Proxies, ProxyFault, Store, StoreError, Unreachable,
 };
 use flist::trust::{Approval, KeyId, Policy};
 use std::ffi::OsStr;
@@ -56,6 +56,10 @@ pub(crate) fn load(
         Verify::Off => Policy::anything(),
     };
     let options = LoadOptions { deadline: Some(deadline), ..LoadOptions::default() };
+    if let Some(url) = config.stores.first().or(config.urls.first()) {
+        // The flist's own connection is one more.
+        client.warm(url, PREFETCHES - 1);
+    }
     let loaded =
         store::load(client, &places, &policy, &options).map_err(|e| failure(&e, &config.urls))?;
     kmsg::keep(&format!(

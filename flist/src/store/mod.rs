@@ -23,7 +23,8 @@ use std::ops::Range;
 
 pub use error::{Fault, ProxyFault, Stage, StoreError, Unreachable};
 pub use fetcher::{
-    Asked, FetchError, FetchOptions, Fetcher, Journal, Patience, Prefetched, Reason, Stats,
+    Asked, FetchError, FetchOptions, Fetcher, Journal, PREFETCHES, Patience, Prefetched, Reason,
+    Stats,
 };
 pub use http::{BadProxy, Client, ClientError, ClientOptions, ClockHelp, Proxies, Proxy, look_up};
 pub use load::{LoadError, LoadOptions, Loaded, load, load_channel, load_file};

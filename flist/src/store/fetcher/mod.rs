@@ -30,7 +30,7 @@ use crate::image::Image;
 use journal::Kept;
 pub use journal::{Asked, Journal, Reason};
 use prefetch::Prefetch;
-pub use prefetch::{Ended, Prefetched};
+pub use prefetch::{Ended, Prefetched, STREAMS as PREFETCHES};
 use request::{Request, Waiter};
 use state::{State, Wanted};
 use stats::Counters;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ureq::http::Response;
@@ -111,6 +112,9 @@ const HASTY: Pace =
 
 /// Slower than this counts as a stall in any case: bytes a second.
 const TRICKLE: u64 = 512;
+
+/// Stack of a thread that makes a connection, in bytes: what TLS takes.
+const STACK: usize = 256 << 10;
 
 struct Inner {
     options: ClientOptions,
@@ -272,6 +276,28 @@ impl Client {
                 Err(fault(Fault::Short { got: bytes.len() as u64, want }))
             }
             _ => Ok(bytes),
+        }
+    }
+
+    /// Has so many connections to the server of `url` made for requests to come, while others do something
+    /// else. What fails, whoever asks next will hear of.
+    pub fn warm(&self, url: &str, connections: usize) {
+        for number in 0..connections {
+            let (client, url) = (self.clone(), url.to_owned());
+            let thread = thread::Builder::new().name(format!("warm-{number}")).stack_size(STACK);
+            let started = thread.spawn(move || client.head(&url));
+            if let Err(error) = started {
+                log::debug!("a connection is made later: {error}");
+            }
+        }
+    }
+
+    /// Asks for the head of `url`, and leaves the connection for the next request.
+    pub(super) fn head(&self, url: &str) {
+        let agent = self.inner.agent.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let request = agent.head(url).config().timeout_global(Some(self.pace.connect)).build();
+        if let Err(error) = request.call() {
+            log::debug!("{}", self.explain(error, url, Stage::Answer));
         }
     }
 

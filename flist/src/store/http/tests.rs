@@ -1,7 +1,7 @@
 //! The HTTP store against a server that does what servers do.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -206,6 +206,28 @@ fn a_connection_that_closes_before_the_answer_is_replaced() {
     assert!(matches!(cause(s.fetch(1..2).unwrap_err()), Unreachable::Dropped(_)));
     assert_eq!(s.server.asked().len(), 1 + 2 + 3);
     s.still_works();
+}
+
+#[test]
+fn connections_that_were_made_before_are_used() {
+    const COUNT: usize = 3;
+    let s = setup();
+    // None is answered before all have come, so each comes over a connection of its own.
+    let all = Arc::new(Barrier::new(COUNT));
+    for _ in 0..COUNT {
+        let all = Arc::clone(&all);
+        s.server.then(move |_, stream| {
+            all.wait();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");
+            stream.write_all(head.as_bytes()).is_ok()
+        });
+    }
+    let url = s.server.url("/img/an.flist");
+    thread::scope(|scope| (0..COUNT).for_each(|_| drop(scope.spawn(|| s.store.client.head(&url)))));
+    let before = s.server.asked();
+    thread::scope(|scope| (0..COUNT).for_each(|_| drop(scope.spawn(|| s.still_works()))));
+    assert_eq!(before.len(), COUNT);
+    assert!(s.server.asked().iter().all(|asked| asked.connection < COUNT));
 }
 
 #[test]
