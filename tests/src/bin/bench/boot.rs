@@ -24,6 +24,8 @@ pub(crate) struct Boot {
     pub(crate) multi_user: Duration,
     /// Resident memory of the root daemon, in bytes; 0 where there is none.
     resident: u64,
+    /// Reads of a disk over NBD until the log-in, and bytes; zero where there is none.
+    pub(crate) nbd: (u64, u64),
     console: String,
 }
 
@@ -157,7 +159,11 @@ pub(crate) fn boot(mut vm: Vm) -> anyhow::Result<Boot> {
         vm.must("systemctl show multi-user.target -P ActiveEnterTimestampMonotonic", LIMIT)?;
     let multi_user = Duration::from_micros(time.trim().parse().context("a timestamp")?);
     let kib: u64 = vm.run("ps -C zimg -o rss=", LIMIT)?.0.trim().parse().unwrap_or(0);
-    Ok(Boot { multi_user, resident: kib * 1024, console: vm.console() })
+    let disk = vm.run("cat /sys/block/nbd0/stat", LIMIT)?.0;
+    let mut figures = disk.split_whitespace().map(|word| word.parse::<u64>().unwrap_or(0));
+    // Reads, reads merged with others, sectors of 512 bytes.
+    let nbd = (figures.next().unwrap_or(0), figures.nth(1).unwrap_or(0) * 512);
+    Ok(Boot { multi_user, resident: kib * 1024, nbd, console: vm.console() })
 }
 
 /// The milliseconds that follow `mark` in PID 1's summary: `391 ms (kernel ...`.
