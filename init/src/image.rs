@@ -56,7 +56,9 @@ pub(crate) fn load(
         Verify::Off => Policy::anything(),
     };
     let options = LoadOptions { deadline: Some(deadline), ..LoadOptions::default() };
-    if let Some(url) = config.stores.first().or(config.urls.first()) {
+    if config.ahead.prefetch != Prefetch::Off
+        && let Some(url) = config.stores.first().or(config.urls.first())
+    {
         // The flist's own connection is one more.
         client.warm(url, PREFETCHES - 1);
     }

@@ -112,15 +112,13 @@ const ALLOWED_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const ALLOWED_OLD: &[c_long] = &[];
 
-/// What is asked of descriptors: whether they block, the name, index and driver of an interface, and
-/// another descriptor of the mount: the threads that serve it may begin after this.
-const IOCTLS: [u32; 6] = [
+/// What is asked of descriptors: whether they block, the name, index and driver of an interface.
+const IOCTLS: [u32; 5] = [
     linux_raw_sys::ioctl::FIONBIO,
     linux_raw_sys::ioctl::FIOCLEX,
     linux_raw_sys::ioctl::SIOCGIFNAME,
     linux_raw_sys::ioctl::SIOCGIFINDEX,
     sys::net::SIOCETHTOOL,
-    linux_raw_sys::ioctl::FUSE_DEV_IOC_CLONE,
 ];
 
 /// The families of the sockets it makes.

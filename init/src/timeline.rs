@@ -61,7 +61,7 @@ pub(crate) fn json(
     journal: &Journal,
     began: Instant,
     until: Instant,
-    asked: &[(&str, u32)],
+    asked: &[(&str, u64)],
 ) -> String {
     let uptime = stages.uptime;
     let list = |items: Vec<String>| items.join(",\n");

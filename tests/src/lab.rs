@@ -126,6 +126,8 @@ impl Server {
 pub struct Asked {
     /// Address and port of who asked: one connection.
     pub peer: String,
+    /// GET or HEAD.
+    pub method: String,
     /// Below the server's root.
     pub path: String,
     /// The header's value, where there was one.
@@ -140,10 +142,11 @@ impl Asked {
     /// A line of the access log: `TIME PEER METHOD PATH RANGE STATUS BYTES TIMEms`; none of another.
     fn read(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
-        let (peer, path) = (words.nth(1)?.to_owned(), words.nth(1)?.to_owned());
+        let mut next = || words.next().map(str::to_owned);
+        let (_time, peer, method, path) = (next()?, next()?, next()?, next()?);
         let range = Some(words.next()?).filter(|&range| range != "-").map(str::to_owned);
         let (status, bytes) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
-        words.next()?.ends_with("ms").then_some(Self { peer, path, range, status, bytes })
+        words.next()?.ends_with("ms").then_some(Self { peer, method, path, range, status, bytes })
     }
 }
 

@@ -58,8 +58,8 @@ impl PlainCache {
         self.lock().touch(chunk).filter(|p| p.is_ready())
     }
 
-    /// The chunk after this one, if it is not kept but the two before are: then it is probably wanted
-    /// next. (One alone is there by chance for a reader of anything in twenty.)
+    /// The chunk after `chunk`, if it is not kept, but the two before `chunk` are: then it is probably
+    /// wanted next. (With one, a reader all over a Debian root had chunks decompressed in vain.)
     pub(super) fn next(&self, chunk: u32) -> Option<u32> {
         let state = self.lock();
         let has = |chunk| state.kept.iter().any(|k| k.chunk == chunk);

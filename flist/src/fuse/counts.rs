@@ -7,7 +7,7 @@ use super::wire::op;
 /// Numbers of operations that are counted; the kernel has about fifty.
 const OPERATIONS: usize = 64;
 
-/// What is counted by name. The kernel asks for most others once, and not again.
+/// What is counted by name: what a boot asks for often.
 const NAMES: [(&str, &[u32]); 9] = [
     ("lookup", &[op::LOOKUP]),
     ("getattr", &[op::GETATTR]),
@@ -39,18 +39,14 @@ impl Counts {
 
     /// Names of what was asked for, each with how often; all that has none is `other`. What needs no
     /// answer does not count.
-    pub fn named(&self) -> Vec<(&'static str, u32)> {
-        let of =
-            |opcode: usize| self.0.get(opcode).map_or(0, |count| count.load(Ordering::Relaxed));
-        let unanswered = [op::FORGET, op::BATCH_FORGET, op::INTERRUPT];
-        let all = (0..OPERATIONS).filter(|at| !unanswered.iter().any(|code| *code as usize == *at));
-        let mut other: u32 = all.map(of).sum();
-        let mut named: Vec<_> = NAMES
-            .iter()
-            .map(|(name, codes)| (*name, codes.iter().map(|code| of(*code as usize)).sum::<u32>()))
-            .collect();
-        other -= named.iter().map(|(_, count)| count).sum::<u32>();
-        named.push(("other", other));
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        let mut counts = self.0.each_ref().map(|count| u64::from(count.load(Ordering::Relaxed)));
+        let mut take = |codes: &[u32]| -> u64 {
+            codes.iter().map(|&code| counts.get_mut(code as usize).map_or(0, std::mem::take)).sum()
+        };
+        take(&[op::FORGET, op::BATCH_FORGET, op::INTERRUPT]);
+        let mut named: Vec<_> = NAMES.iter().map(|(name, codes)| (*name, take(codes))).collect();
+        named.push(("other", counts.iter().sum()));
         named.retain(|(_, count)| *count > 0);
         named
     }

@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use super::Counts;
 use super::answer::{self, answer};
 use super::handshake::{MAX_ANSWER, MAX_BACKGROUND, handshake};
+use super::kernel::open_device;
 use super::server::Server;
 use super::wire::{InHeader, MIN_BUFFER, OutHeader};
 use crate::fs::Fs;
@@ -51,25 +51,36 @@ impl Session {
     /// Answers until it is unmounted.
     ///
     /// # Errors
-    /// When a thread failed: the first to be waited for. The mount is to be ended then, so that the
-    /// others end.
+    /// When no thread can be started, or all have failed; the first failure.
     pub(super) fn run(self) -> io::Result<()> {
         let mut threads = Vec::new();
+        let mut failed = None;
         for (number, device) in self.devices.into_iter().enumerate() {
             let server = Arc::clone(&self.server);
-            let thread = thread::Builder::new().name(format!("fuse-{number}"));
-            threads.push(thread.spawn(move || serve(&server, &device))?);
+            let thread = thread::Builder::new().name(format!("fuse-read-{number}"));
+            let serve = move || {
+                serve(&server, &device).inspect_err(|error| log::error!("/dev/fuse: {error}"))
+            };
+            match thread.spawn(serve) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        threads.into_iter().try_for_each(|thread| {
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
-        })
+        let mut served = false;
+        for thread in threads {
+            let panicked = |_| Err(io::Error::other("a thread panicked"));
+            match thread.join().unwrap_or_else(panicked) {
+                Ok(()) => served = true,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.filter(|_| !served).map_or(Ok(()), Err)
     }
 }
 
 /// The same mount, opened again.
 fn again(device: &OwnedFd) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let new = rustix::fs::open("/dev/fuse", flags, Mode::empty())?;
+    let new = open_device()?;
     uring::attach(new.as_fd(), device.as_fd())?;
     Ok(new)
 }

@@ -103,3 +103,66 @@ fn wanted(fs: &Fs, offered: u64) -> u64 {
     }
     wanted & offered
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+    use crate::fs::sample::{Fake, Fate, dir, image};
+
+    /// What is answered to a kernel of that version that offers these features, and what is agreed.
+    fn greet(minor: u32, offered: u64, needed: u64) -> io::Result<(Vec<u32>, Server)> {
+        let (kernel, device) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        let half = |at: u32| u32::try_from(offered >> at & u64::from(u32::MAX)).unwrap();
+        let mut words = vec![0, op::INIT, 7, 0, 0, 0, 0, 0, 0, 0, MAJOR, minor, 131_072, half(0)];
+        // Version 36 brought more of them.
+        if minor >= 36 {
+            words.push(half(32));
+            words.extend([0; 11]);
+        }
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        rustix::io::write(&kernel, &bytes).unwrap();
+        let (image, stored) = image(&dir::<&str>([]), 1000);
+        let fs = Arc::new(Fs::new(Arc::new(image), Fake::new(stored, |_| Fate::Held)));
+        let server = handshake(fs, Arc::default(), &device, needed, MAX_BACKGROUND)?;
+        let mut answer = [0; 200];
+        let len = rustix::io::read(&kernel, &mut answer).unwrap();
+        let words =
+            answer[..len].chunks(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap()));
+        Ok((words.collect(), server))
+    }
+
+    #[test]
+    fn an_old_kernel_gets_what_it_knows() {
+        // Linux 4.19 has 27.
+        let offered = feature::ASYNC_READ | feature::EXPORT_SUPPORT | feature::NO_OPEN_SUPPORT;
+        let (answer, server) = greet(27, offered, 0).unwrap();
+        let [len, error, unique, _, major, _, readahead, flags, ..] = answer[..] else { panic!() };
+        assert_eq!((len, error, unique, major, readahead), (80, 0, 7, MAJOR, 131_072));
+        assert_eq!(u64::from(flags), offered);
+        assert!(server.no_open && !server.no_opendir);
+    }
+
+    #[test]
+    fn a_new_kernel_gets_all_that_is_wanted() {
+        let (answer, server) = greet(45, u64::MAX, 0).unwrap();
+        let agreed = u64::from(answer[7]) | u64::from(answer[12]) << 32;
+        // The image has access control lists.
+        assert_eq!(agreed, WANTED | feature::NO_EXPORT_SUPPORT | feature::POSIX_ACL);
+        assert!(server.no_open && server.no_opendir);
+        // 1,024 in the background, congested at 256; nothing is written; answers of 1 MiB.
+        assert_eq!(answer[8], 256 << 16 | 1024);
+        assert_eq!((answer[9], answer[11] as usize * page_size()), (MAX_WRITE, 1 << 20));
+    }
+
+    #[test]
+    fn what_is_needed_and_not_offered_ends_it() {
+        assert!(greet(42, WANTED, feature::OVER_IO_URING).is_err());
+        let offered = WANTED | feature::OVER_IO_URING;
+        let (answer, _) = greet(42, offered, feature::OVER_IO_URING).unwrap();
+        assert_eq!(answer[12], u32::try_from(feature::OVER_IO_URING >> 32).unwrap());
+    }
+}

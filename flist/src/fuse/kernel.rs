@@ -56,7 +56,7 @@ pub(super) fn mount(dir: &Path, options: &MountOptions) -> Result<(OwnedFd, Targ
 }
 
 /// Opens `/dev/fuse`, never as one of the standard streams.
-fn open_device() -> io::Result<OwnedFd> {
+pub(super) fn open_device() -> io::Result<OwnedFd> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
     if device.as_raw_fd() > 2 {
         return Ok(device.into());

@@ -9,8 +9,8 @@ use crate::image::Device;
 /// not agreed upon.
 pub(super) const MAJOR: u32 = 7;
 pub(super) const MINOR: u32 = 42;
-/// The shortest buffer that the kernel lets `/dev/fuse` be read with; no request is longer but one that
-/// brings the contents of a file.
+/// The shortest buffer that the kernel lets `/dev/fuse` be read with. What is longer, such as an ioctl's
+/// data, it refuses itself.
 pub(super) const MIN_BUFFER: usize = 8192;
 /// An image never changes: what the kernel has learnt stays true. (136 years, in seconds.)
 const FOREVER: u64 = u32::MAX as u64;
@@ -238,8 +238,9 @@ impl From<&Attr> for EntryOut {
 
 /// `struct fuse_entry_out` of a name that there is not, which stays so.
 pub(super) fn no_entry() -> [u8; size_of::<EntryOut>()] {
+    const VALID: usize = std::mem::offset_of!(EntryOut, valid);
     let mut bytes = [0; size_of::<EntryOut>()];
-    bytes[16..24].copy_from_slice(&FOREVER.to_ne_bytes());
+    bytes[VALID..VALID + 8].copy_from_slice(&FOREVER.to_ne_bytes());
     bytes
 }
 
@@ -299,6 +300,13 @@ impl From<Statfs> for StatfsOut {
 fn encode_device(Device { major, minor }: Device) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
+
+const _: () = {
+    assert!(size_of::<InHeader>() == 40 && size_of::<OutHeader>() == 16);
+    assert!(size_of::<OpenOut>() == 16 && size_of::<AttrOut>() == 104);
+    assert!(size_of::<EntryOut>() == 128 && size_of::<Dirent>() == 24);
+    assert!(size_of::<XattrSize>() == 8);
+};
 
 #[cfg(test)]
 mod tests {

@@ -175,7 +175,8 @@ impl Fetcher {
         let limit = state.cache.limit();
         // The rest of the cache is for what readers want besides, unless all has room.
         let budget = if room_for(all) <= limit { limit } else { limit / 4 * 3 };
-        let new = Prefetch::new(all, chunks, budget, ended);
+        let most = self.shared.options.max_request;
+        let new = Prefetch::new(all, chunks, budget, ended).with_longest(most);
         state.prefetch = new.instead_of(&state.prefetch);
         self.shared.work.notify_all();
     }

@@ -16,9 +16,6 @@ pub const STREAMS: usize = 4;
 /// one, and on most ways long against what a round trip could carry.
 pub(super) const REQUEST: u64 = 512 << 10;
 
-/// The same where a round trip can carry more, so that a link is not idle between two requests.
-const LONGEST_REQUEST: u64 = 4 << 20;
-
 /// How a request was answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
@@ -59,8 +56,10 @@ pub(super) struct Prefetch {
     reached: u64,
     /// How many stored bytes to be ahead of that at most: what the cache holds for readers to come.
     budget: u64,
-    /// How long a request may be now.
+    /// How long a request may be now, and ever: more where a round trip can carry more, so that a link is
+    /// not idle between two.
     longest: u64,
+    most: u64,
     /// Requests under way.
     running: usize,
     /// Requests that wait for a pack which comes whole.
@@ -74,7 +73,9 @@ pub(super) struct Prefetch {
 impl Prefetch {
     /// To fetch `numbers` of `chunks`, at most `budget` stored bytes ahead of the readers.
     pub(super) fn new(chunks: &[Chunk], numbers: Vec<u32>, budget: u64, ended: Ended) -> Self {
-        let mut prefetch = Self { budget, longest: REQUEST, ended: Some(ended), ..Self::default() };
+        let ended = Some(ended);
+        let mut prefetch =
+            Self { budget, longest: REQUEST, most: REQUEST, ended, ..Self::default() };
         for number in numbers {
             let Some(chunk) = chunks.get(number as usize) else { continue };
             if prefetch.places.insert(number, prefetch.order.len()).is_none() {
@@ -91,6 +92,11 @@ impl Prefetch {
         Self { running: other.running, aside: other.aside, ..self }
     }
 
+    /// The same with requests of up to so many bytes, where that helps.
+    pub(super) fn with_longest(self, most: u64) -> Self {
+        Self { longest: self.longest.min(most), most, ..self }
+    }
+
     /// Makes requests longer while an answer's way takes longer than the answer, and shorter again where
     /// that is soon there.
     pub(super) fn answered(&mut self, pace: Pace) {
@@ -100,9 +106,9 @@ impl Prefetch {
             return;
         }
         if head > body {
-            self.longest = (self.longest * 2).min(LONGEST_REQUEST);
+            self.longest = (self.longest * 2).min(self.most);
         } else if head * 8 < body {
-            self.longest = (self.longest / 2).max(REQUEST);
+            self.longest = (self.longest / 2).max(REQUEST.min(self.most));
         }
     }
 
@@ -246,7 +252,8 @@ mod tests {
         let chunks: Vec<Chunk> = (0..90)
             .map(|n| Chunk { pack: 0, offset: u64::from(n * LEN), ..chunks(90)[n as usize] })
             .collect();
-        let mut prefetch = prefetch(&chunks, u64::MAX);
+        const MOST: u64 = 4 << 20;
+        let mut prefetch = prefetch(&chunks, u64::MAX).with_longest(MOST);
         let mut next = |head: u64, body: u64| {
             let len = prefetch.request(&chunks, |_| true).len();
             let [head, body] = [head, body].map(Duration::from_millis);
@@ -256,10 +263,10 @@ mod tests {
         // As long as its way, and from there on not; up to the most; a short one does not count.
         assert_eq!([next(150, 150), next(150, 20), next(150, 40), next(150, 80)], [5, 5, 10, 20]);
         assert_eq!([next(150, 149), next(9, 80)], [40, 10], "all that is left");
-        assert_eq!(prefetch.longest, LONGEST_REQUEST);
+        assert_eq!(prefetch.longest, MOST);
         for _ in 0..9 {
             let [head, body] = [9, 80].map(Duration::from_millis);
-            prefetch.answered(Pace { head, body, bytes: LONGEST_REQUEST });
+            prefetch.answered(Pace { head, body, bytes: MOST });
         }
         assert_eq!(prefetch.longest, REQUEST);
     }

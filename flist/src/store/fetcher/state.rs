@@ -133,8 +133,9 @@ impl State {
 
     /// The chunk, if it is held, for a reader.
     pub(super) fn held(&mut self, chunk: &Chunk, number: u32) -> Option<Arc<Stored>> {
+        let stored = self.cache.get(&chunk.id)?;
         self.prefetch.reader_at(number);
-        self.cache.get(&chunk.id)
+        Some(stored)
     }
 
     /// A reader wants this chunk.
@@ -142,6 +143,7 @@ impl State {
         if let Some(stored) = self.held(chunk, number) {
             return Wanted::Held(stored);
         }
+        self.prefetch.reader_at(number);
         if let Some(flight) = self.flights.get_mut(&chunk.id) {
             let queued_ahead = flight.waiters.is_empty() && !flight.taken;
             flight.waiters.push(waiter);

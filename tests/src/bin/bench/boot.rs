@@ -93,7 +93,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 /// A machine that boots `image` from a local disk: overlay on tmpfs, as ours, by a shell script.
 pub(crate) fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<Machine> {
     let mount = "mount -t squashfs -o ro /dev/vda /lower";
-    let initramfs = scripted(bench, "local", mount, &[])?;
+    let initramfs = scripted(bench, "local", mount, None)?;
     let mut machine = Machine::new(kernel, &initramfs, "");
     let drive = format!("file={},if=virtio,format=raw,readonly=on", image.display());
     machine.args = vec!["-drive".into(), drive];
@@ -101,15 +101,22 @@ pub(crate) fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyho
 }
 
 /// What such a machine needs of the kernel.
-const MODULES: &str = "virtio_pci,virtio_blk,virtio_net,af_packet,squashfs,overlay,loop,nbd";
+const MODULES: &str = "virtio_pci,virtio_blk,virtio_net,af_packet,squashfs,overlay,loop";
 
-/// An initramfs of a shell script that mounts a squashfs on /lower by `mount`, with these files beside
-/// busybox, each with its path there.
+/// What an initramfs has beside busybox.
+pub(crate) struct More {
+    /// A module of the kernel.
+    pub(crate) module: &'static str,
+    /// Files, each with its path there.
+    pub(crate) files: Vec<(PathBuf, String)>,
+}
+
+/// An initramfs of a shell script that mounts a squashfs on /lower by `mount`.
 pub(crate) fn scripted(
     bench: &Bench,
     name: &str,
     mount: &str,
-    add: &[(PathBuf, String)],
+    more: Option<&More>,
 ) -> anyhow::Result<PathBuf> {
     let script = bench.scratch.path().join(format!("{name}.init"));
     let text = format!(
@@ -130,9 +137,11 @@ pub(crate) fn scripted(
     fs::write(&script, text)?;
     let initramfs = bench.scratch.path().join(format!("{name}.img"));
     let mut make = Command::new(built("initramfs")?);
-    make.args(["--modules", MODULES, "--kernel-modules"]).arg(built("modules")?);
+    let module = more.map(|more| format!(",{}", more.module)).unwrap_or_default();
+    make.args(["--modules", &format!("{MODULES}{module}"), "--kernel-modules"]);
+    make.arg(built("modules")?);
     make.arg("--init").arg(&script).args(["--add", "/bin/busybox=/bin/busybox"]);
-    for (file, path) in add {
+    for (file, path) in more.iter().flat_map(|more| &more.files) {
         make.arg("--add").arg(format!("{}={path}", file.display()));
     }
     must(make.arg("--output").arg(&initramfs)).context("scripts/setup installs busybox-static")?;
@@ -154,12 +163,12 @@ pub(crate) fn boot_from(machine: &Machine, server: &Server) -> anyhow::Result<(B
 /// Boots a Debian to multi-user, and then takes its power.
 pub(crate) fn boot(mut vm: Vm) -> anyhow::Result<Boot> {
     vm.log_in(LIMIT)?;
+    let disk = vm.run("cat /sys/block/nbd0/stat", LIMIT)?.0;
     vm.must("systemctl is-system-running --wait", LIMIT)?;
     let time =
         vm.must("systemctl show multi-user.target -P ActiveEnterTimestampMonotonic", LIMIT)?;
     let multi_user = Duration::from_micros(time.trim().parse().context("a timestamp")?);
     let kib: u64 = vm.run("ps -C zimg -o rss=", LIMIT)?.0.trim().parse().unwrap_or(0);
-    let disk = vm.run("cat /sys/block/nbd0/stat", LIMIT)?.0;
     let mut figures = disk.split_whitespace().map(|word| word.parse::<u64>().unwrap_or(0));
     // Reads, reads merged with others, sectors of 512 bytes.
     let nbd = (figures.next().unwrap_or(0), figures.nth(1).unwrap_or(0) * 512);

@@ -100,7 +100,7 @@ fn node(asked: &[Asked], address: &str) -> anyhow::Result<u64> {
     let mut connections: BTreeMap<&str, BufReader<TcpStream>> = BTreeMap::new();
     let mut piece = vec![0; 64 << 10];
     let mut sum = 0;
-    for Asked { peer, path, range, status, bytes } in asked {
+    for Asked { peer, method, path, range, status, bytes } in asked {
         let connection = match connections.entry(peer) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(new) => {
@@ -108,8 +108,9 @@ fn node(asked: &[Asked], address: &str) -> anyhow::Result<u64> {
             }
         };
         let range = range.as_ref().map_or_else(String::new, |range| format!("Range: {range}\r\n"));
-        write!(connection.get_mut(), "GET {path} HTTP/1.1\r\nHost: {address}\r\n{range}\r\n")?;
-        let mut left = answer(connection, path, status)?;
+        write!(connection.get_mut(), "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{range}\r\n")?;
+        let told = answer(connection, path, status)?;
+        let mut left = if method == "HEAD" { 0 } else { told };
         ensure!(left == *bytes, "{path}: {left} bytes instead of {bytes}");
         sum += left;
         while left > 0 {
@@ -157,13 +158,15 @@ impl Nginx {
             CONF.replace("DIR", &dir.display().to_string()).replace("SERVER", SERVER),
         )?;
         let mut nginx = Command::new(program);
-        let mut child = nginx.arg("-c").arg(&conf).arg("-e").arg(dir.join("errors")).spawn()?;
+        let child = nginx.arg("-c").arg(&conf).arg("-e").arg(dir.join("errors")).spawn()?;
+        let mut nginx = Self(child);
         let until = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(CACHE).is_err() {
-            ensure!(child.try_wait()?.is_none() && Instant::now() < until, "nginx does not start");
+            let runs = nginx.0.try_wait()?.is_none();
+            ensure!(runs && Instant::now() < until, "nginx does not start");
             thread::sleep(Duration::from_millis(10));
         }
-        Ok(Self(child))
+        Ok(nginx)
     }
 }
 

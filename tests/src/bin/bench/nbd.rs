@@ -13,7 +13,7 @@ use tests::root::run as must;
 use tests::wire::SERVER;
 
 use crate::Bench;
-use crate::boot::scripted;
+use crate::boot::{More, scripted};
 use crate::far::lease;
 
 const PORT: u16 = 10809;
@@ -36,7 +36,7 @@ impl Nbd {
         let client = self.0.join("sbin/nbd-client");
         let path = LIBRARIES.map(|dir| self.0.join(dir).display().to_string()).join(":");
         let printed = must(Command::new("ldd").arg(&client).env("LD_LIBRARY_PATH", path))?;
-        let mut add = vec![(client, "/bin/nbd-client".to_owned())];
+        let mut files = vec![(client, "/bin/nbd-client".to_owned())];
         // Each `NAME => PATH (ADDRESS)`, but for the linker: `PATH (ADDRESS)`.
         for line in String::from_utf8(printed)?.lines() {
             let Some(file) = line.split_whitespace().find(|word| word.starts_with('/')) else {
@@ -44,13 +44,13 @@ impl Nbd {
             };
             let name = Path::new(file).file_name().context("a library")?.to_string_lossy();
             let place = if name.starts_with("ld-linux") { "lib64" } else { LIBRARIES[0] };
-            add.push((file.into(), format!("/{place}/{name}")));
+            files.push((file.into(), format!("/{place}/{name}")));
         }
         let mount = format!(
             "{}; nbd-client -N '' {SERVER} {PORT} /dev/nbd0 && mount -t squashfs -o ro /dev/nbd0 /lower",
             lease()
         );
-        scripted(bench, "nbd", &mount, &add)
+        scripted(bench, "nbd", &mount, Some(&More { module: "nbd", files }))
     }
 
     /// Serves `image` at the wire's end.
@@ -58,13 +58,14 @@ impl Nbd {
         let plugin = self.0.join(LIBRARIES[1]).join("nbdkit/plugins/nbdkit-file-plugin.so");
         let mut nbdkit = Command::new(self.0.join("usr/bin/nbdkit"));
         nbdkit.args(["-f", "-r", "-i", SERVER, "-p", &PORT.to_string()]).arg(plugin).arg(image);
-        let mut child = nbdkit.stdin(Stdio::null()).spawn()?;
+        let mut export = Export(nbdkit.stdin(Stdio::null()).spawn()?);
         let until = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect((SERVER, PORT)).is_err() {
-            ensure!(child.try_wait()?.is_none() && Instant::now() < until, "nbdkit does not start");
+            let runs = export.0.try_wait()?.is_none();
+            ensure!(runs && Instant::now() < until, "nbdkit does not start");
             thread::sleep(Duration::from_millis(10));
         }
-        Ok(Export(child))
+        Ok(export)
     }
 }
 
