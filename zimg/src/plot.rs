@@ -2,6 +2,7 @@
 
 mod svg;
 
+use std::cmp::Reverse;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -94,7 +95,7 @@ impl Boot {
 fn asked(kernel: &Map<String, Value>) -> Vec<(String, u64)> {
     let mut asked: Vec<_> =
         kernel.iter().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect();
-    asked.sort_by(|a, b| b.1.cmp(&a.1));
+    asked.sort_by_key(|(_, count)| Reverse(*count));
     asked
 }
 
