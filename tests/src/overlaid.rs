@@ -10,7 +10,7 @@ use crate::vm::{Machine, Vm};
 use crate::{images, out};
 
 /// How long anything may take under software emulation on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(240);
+pub const LIMIT: Duration = Duration::from_secs(600);
 
 /// A network with the images of all tests.
 ///

@@ -12,7 +12,7 @@ use crate::out;
 use crate::vm::{Machine, Vm};
 
 /// How long anything may take under software emulation on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// Where the screens are documented, below the workspace.
 const DOCUMENT: &str = "init/SCREENS.md";

@@ -10,7 +10,7 @@ use crate::out;
 use crate::vm::{Machine, Vm};
 
 /// How long all of a machine's memory takes to be written.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Such a machine.
 pub struct Saved {

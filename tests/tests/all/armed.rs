@@ -10,7 +10,7 @@ use tests::vm::{Machine, Vm};
 use tests::{images, out};
 
 /// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What qemu says of a watchdog: how far it came, and what it is set to.
 const STATE: &str = "cat /sys/class/watchdog/watchdog0/state";

@@ -10,7 +10,7 @@ use tests::vm::{Machine, Vm};
 use tests::wire::{NETDEV, SERVER, Wire};
 use tests::{images, out};
 
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 
 type Result = anyhow::Result<()>;
 

@@ -9,7 +9,7 @@ use tests::vm::{Machine, Vm};
 use tests::{images, out};
 
 /// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 /// How long a shutdown may take: less than systemd waits for a unit that hangs.
 const END: Duration = Duration::from_secs(80);
 /// A network without IPv4.

@@ -13,7 +13,7 @@ use tests::vm::{Machine, Vm};
 use tests::{images, out, root};
 
 /// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 
 type Result = anyhow::Result<()>;
 

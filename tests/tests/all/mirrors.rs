@@ -13,7 +13,7 @@ use tests::out;
 use tests::vm::{Machine, Vm};
 
 /// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 /// The image's name.
 const NAME: &str = "mirrors";
 

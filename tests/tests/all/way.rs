@@ -12,7 +12,7 @@ use tests::relay::{Ca, Proxy, Validity};
 use tests::vm::{Machine, Vm};
 use tests::{cpio, images, ntp, out};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 type Result = anyhow::Result<()>;
 
