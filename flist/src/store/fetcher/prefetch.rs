@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::journal::Asked;
 use super::merge::adjacent;
 use crate::chunk::Chunk;
 
@@ -15,17 +16,6 @@ pub const STREAMS: usize = 4;
 /// Longest request, in stored bytes: what a reader may have to wait for that wants the last chunk of
 /// one, and on most ways long against what a round trip could carry.
 pub(super) const REQUEST: u64 = 512 << 10;
-
-/// How a request was answered.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// From asking to the first of the answer.
-    pub(super) head: Duration,
-    /// From there to its end.
-    pub(super) body: Duration,
-    /// How long it was.
-    pub(super) bytes: u64,
-}
 
 /// What became of a prefetch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -99,12 +89,14 @@ impl Prefetch {
 
     /// Makes requests longer while an answer's way takes longer than the answer, and shorter again where
     /// that is soon there.
-    pub(super) fn answered(&mut self, pace: Pace) {
-        let Pace { head, body, bytes } = pace;
+    pub(super) fn answered(&mut self, asked: &Asked) {
+        let Some(answered) = asked.answered else { return };
         // A short one says nothing of how a long one goes.
-        if bytes < self.longest / 2 {
+        if asked.bytes < self.longest / 2 {
             return;
         }
+        let head = answered.duration_since(asked.began);
+        let body = asked.ended.duration_since(answered);
         if head > body {
             self.longest = (self.longest * 2).min(self.most);
         } else if head * 8 < body {
@@ -215,6 +207,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::Reason;
     use super::*;
     use crate::id::ChunkId;
 
@@ -247,6 +240,13 @@ mod tests {
         assert!(next().is_empty());
     }
 
+    /// A request whose answer came after so many milliseconds, and took so many.
+    fn asked(head: u64, body: u64, bytes: u64) -> Asked {
+        let [head, body] = [head, body].map(Duration::from_millis);
+        let (began, reason) = (Instant::now(), Reason::Prefetch);
+        Asked { began, answered: Some(began + head), ended: began + head + body, bytes, reason }
+    }
+
     #[test]
     fn requests_grow_while_their_way_takes_longer_than_they_do() {
         let chunks: Vec<Chunk> = (0..90)
@@ -256,8 +256,7 @@ mod tests {
         let mut prefetch = prefetch(&chunks, u64::MAX).with_longest(MOST);
         let mut next = |head: u64, body: u64| {
             let len = prefetch.request(&chunks, |_| true).len();
-            let [head, body] = [head, body].map(Duration::from_millis);
-            prefetch.answered(Pace { head, body, bytes: len as u64 * u64::from(LEN) });
+            prefetch.answered(&asked(head, body, len as u64 * u64::from(LEN)));
             len
         };
         // As long as its way, and from there on not; up to the most; a short one does not count.
@@ -265,8 +264,7 @@ mod tests {
         assert_eq!([next(150, 149), next(9, 80)], [40, 10], "all that is left");
         assert_eq!(prefetch.longest, MOST);
         for _ in 0..9 {
-            let [head, body] = [9, 80].map(Duration::from_millis);
-            prefetch.answered(Pace { head, body, bytes: MOST });
+            prefetch.answered(&asked(9, 80, MOST));
         }
         assert_eq!(prefetch.longest, REQUEST);
     }

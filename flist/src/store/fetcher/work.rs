@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Asked, Reason};
 use super::merge::adjacent;
-use super::prefetch::Pace;
 use super::receive::Answer;
 use super::state::{Next, Run};
 use super::{FetchError, Patience, Shared};
@@ -26,8 +25,8 @@ struct Round {
     progress: bool,
     /// Another thread is already taking in the whole pack.
     on_its_way: bool,
-    /// How the last answer came.
-    pace: Option<Pace>,
+    /// The last request.
+    last: Option<Asked>,
     /// What it is for.
     reason: Reason,
 }
@@ -76,8 +75,8 @@ impl Shared {
             state.left_to_another(run, now);
             return self.work.notify_one();
         }
-        if let Some(pace) = round.pace.filter(|_| round.reason == Reason::Prefetch) {
-            state.prefetch.answered(pace);
+        if let Some(last) = round.last.filter(|last| last.reason == Reason::Prefetch) {
+            state.prefetch.answered(&last);
         }
         let is_lost = round.outage.is_none() && round.corrupt.is_some();
         state.returned(&mut run, self.image.chunks(), is_lost, self.options.first_wait, now);
@@ -123,14 +122,15 @@ impl Shared {
         for group in wanted.chunk_by(|a, b| adjacent(self.image.chunks(), *a, *b)) {
             let (began, mut answer) = (Instant::now(), Answer::default());
             let result = self.receive(store, group, &mut answer);
-            let (ended, bytes) = (Instant::now(), answer.bytes);
-            let (answered, reason) = (answer.began, round.reason);
-            self.journal.asked(Asked { began, answered, ended, bytes, reason });
-            round.pace = answered.map(|answered| Pace {
-                head: answered.duration_since(began),
-                body: ended.duration_since(answered),
-                bytes,
-            });
+            let asked = Asked {
+                began,
+                answered: answer.began,
+                ended: Instant::now(),
+                bytes: answer.bytes,
+                reason: round.reason,
+            };
+            self.journal.asked(asked);
+            round.last = Some(asked);
             chunks.retain(|n| !answer.come.contains(n));
             round.corrupt = answer.corrupt.or(round.corrupt.take());
             round.on_its_way |= answer.on_its_way;

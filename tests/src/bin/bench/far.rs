@@ -39,10 +39,8 @@ const WAYS: [Way; 4] = [
 ];
 
 /// How a shell script of an initramfs has its card get an address.
-pub(crate) fn lease() -> &'static str {
-    "printf '#!/bin/sh\\n[ $1 = bound ] && ifconfig $interface $ip netmask $subnet\\n:\\n' >/up/dhcp; \
-     chmod 755 /up/dhcp; ifconfig eth0 up; udhcpc -i eth0 -q -n -t 20 -T 1 -s /up/dhcp"
-}
+pub(crate) const LEASE: &str = "printf '#!/bin/sh\\n[ $1 = bound ] && ifconfig $interface $ip netmask $subnet\\n:\\n' >/up/dhcp; \
+     chmod 755 /up/dhcp; ifconfig eth0 up; udhcpc -i eth0 -q -n -t 20 -T 1 -s /up/dhcp";
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     report.section("Boot from far away");
@@ -52,9 +50,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     squashfs(&bench.root, &image)?;
     let kernel = built("vmlinuz")?;
     let mount = format!(
-        "{}; wget -q -O /up/image http://{SERVER}:8080/debian.squashfs; \
-         mount -t squashfs -o loop,ro /up/image /lower",
-        lease()
+        "{LEASE}; wget -q -O /up/image http://{SERVER}:8080/debian.squashfs; \
+         mount -t squashfs -o loop,ro /up/image /lower"
     );
     let download = scripted(bench, "download", &mount, None)?;
     let nbd = Nbd::unpack()?;

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tests::lab::{Asked, Server};
-use tests::out;
 use tests::root::run as must;
 use tests::wire::SERVER;
 
 use crate::Bench;
 use crate::boot::boot_from;
+use crate::program::{unpacked, until_it_listens};
 use crate::report::{Report, megabytes};
 use crate::shop::{PROFILED, Shop};
 
@@ -147,9 +147,7 @@ struct Nginx(Child);
 
 impl Nginx {
     fn start(scratch: &Path) -> anyhow::Result<Self> {
-        let unpack = out::workspace().join("scripts/unpacked");
-        let printed = must(Command::new(unpack).args(["nginx", "nginx", "nginx-common"]))?;
-        let program = Path::new(String::from_utf8(printed)?.trim()).join("usr/sbin/nginx");
+        let program = unpacked("nginx", &["nginx", "nginx-common"])?.join("usr/sbin/nginx");
         let dir = scratch.join("nginx");
         fs::create_dir_all(&dir)?;
         let conf = dir.join("conf");
@@ -160,12 +158,7 @@ impl Nginx {
         let mut nginx = Command::new(program);
         let child = nginx.arg("-c").arg(&conf).arg("-e").arg(dir.join("errors")).spawn()?;
         let mut nginx = Self(child);
-        let until = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(CACHE).is_err() {
-            let runs = nginx.0.try_wait()?.is_none();
-            ensure!(runs && Instant::now() < until, "nginx does not start");
-            thread::sleep(Duration::from_millis(10));
-        }
+        until_it_listens(&mut nginx.0, "nginx", CACHE)?;
         Ok(nginx)
     }
 }

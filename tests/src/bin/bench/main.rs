@@ -10,6 +10,7 @@ mod nbd;
 mod network;
 mod peers;
 mod plot;
+mod program;
 mod report;
 mod scale;
 mod shop;

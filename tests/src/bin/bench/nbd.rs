@@ -1,20 +1,17 @@
 //! A squashfs over NBD: nbdkit serves it, and nbd-client in an initramfs of busybox gets it, both as
 //! Debian packages them.
 
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use tests::out;
+use anyhow::Context;
 use tests::root::run as must;
 use tests::wire::SERVER;
 
 use crate::Bench;
 use crate::boot::{More, scripted};
-use crate::far::lease;
+use crate::far::LEASE;
+use crate::program::{unpacked, until_it_listens};
 
 const PORT: u16 = 10809;
 
@@ -26,9 +23,7 @@ pub(crate) struct Nbd(PathBuf);
 
 impl Nbd {
     pub(crate) fn unpack() -> anyhow::Result<Self> {
-        let unpack = out::workspace().join("scripts/unpacked");
-        let printed = must(Command::new(unpack).args(["nbd", "nbd-client", "nbdkit"]))?;
-        Ok(Self(String::from_utf8(printed)?.trim().into()))
+        unpacked("nbd", &["nbd-client", "nbdkit"]).map(Self)
     }
 
     /// An initramfs that boots what is [served](Self::serve).
@@ -47,8 +42,8 @@ impl Nbd {
             files.push((file.into(), format!("/{place}/{name}")));
         }
         let mount = format!(
-            "{}; nbd-client -N '' {SERVER} {PORT} /dev/nbd0 && mount -t squashfs -o ro /dev/nbd0 /lower",
-            lease()
+            "{LEASE}; nbd-client -N '' {SERVER} {PORT} /dev/nbd0 && \
+             mount -t squashfs -o ro /dev/nbd0 /lower"
         );
         scripted(bench, "nbd", &mount, Some(&More { module: "nbd", files }))
     }
@@ -59,12 +54,7 @@ impl Nbd {
         let mut nbdkit = Command::new(self.0.join("usr/bin/nbdkit"));
         nbdkit.args(["-f", "-r", "-i", SERVER, "-p", &PORT.to_string()]).arg(plugin).arg(image);
         let mut export = Export(nbdkit.stdin(Stdio::null()).spawn()?);
-        let until = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect((SERVER, PORT)).is_err() {
-            let runs = export.0.try_wait()?.is_none();
-            ensure!(runs && Instant::now() < until, "nbdkit does not start");
-            thread::sleep(Duration::from_millis(10));
-        }
+        until_it_listens(&mut export.0, "nbdkit", (SERVER, PORT))?;
         Ok(export)
     }
 }
