@@ -47,11 +47,13 @@ impl Machine {
 
     /// The qemu command that starts it. Software emulation always: what `/dev/kvm` offers on a
     /// virtual host often does not work, and tests should not depend on it. One processor: with two,
-    /// kernels that patch their own code (jump labels) die of a stale int3 now and then.
+    /// kernels that patch their own code (jump labels) die of a stale int3 now and then. Nor may it
+    /// offer fast string instructions: kernels then copy by `rep movsb`, of which the emulator makes
+    /// a loop over bytes.
     pub fn command(&self) -> Command {
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-no-reboot"])
+            .args(["-accel", "tcg", "-cpu", "max,erms=off", "-smp", "1", "-no-reboot"])
             .args(["-display", "none", "-nodefaults", "-m", &self.memory.to_string()])
             .args(["-serial", "mon:stdio", "-device", "virtio-rng-pci"])
             .args(["-netdev", &format!("{},id=net0{}", self.netdev, self.network_options)])

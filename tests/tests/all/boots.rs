@@ -3,36 +3,22 @@
 
 use std::time::Duration;
 
+use tests::images;
 use tests::lab::Server;
-use tests::vm::{Machine, Vm};
-use tests::{images, out};
-
-/// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
+use tests::overlaid::{self, LIMIT};
+use tests::vm::Vm;
 
 type Result = anyhow::Result<()>;
-
-fn machine(arguments: &str) -> anyhow::Result<Machine> {
-    Ok(Machine::new(&out::built("vmlinuz")?, &out::built("initramfs.img")?, arguments))
-}
 
 fn serve() -> anyhow::Result<Server> {
     Server::start(images::folder()?, "127.0.0.1:8080")
 }
 
-/// Boots Debian and logs in.
-fn debian(more: &str) -> anyhow::Result<Vm> {
-    let arguments = images::arguments("debian.flist", 8080)?;
-    let mut vm = machine(&format!("{arguments} {more}"))?.start()?;
-    vm.log_in(LIMIT)?;
-    Ok(vm)
-}
-
-/// Ends a machine by `command` and looks at what systemd said of its unmounting.
-fn ends_clean(mut vm: Vm, command: &str, last_words: &str) -> Result {
+/// Switches a machine off and looks at what systemd said of its unmounting.
+fn ends_clean(mut vm: Vm) -> Result {
     // The console shows again what systemd-shutdown writes to the kernel log.
-    vm.send(&format!("dmesg -n 8; {command}\n"))?;
-    let said = vm.wait_for(last_words, LIMIT)?;
+    vm.send("dmesg -n 8; poweroff\n")?;
+    let said = vm.wait_for("Power down", LIMIT)?;
     let status = vm.wait_end(LIMIT)?;
     assert!(status.success(), "qemu: {status}");
     let console = vm.console();
@@ -48,7 +34,7 @@ fn ends_clean(mut vm: Vm, command: &str, last_words: &str) -> Result {
 fn debian_over_dhcp() -> Result {
     let _lab = images::lab()?;
     let _server = serve()?;
-    let mut vm = debian("")?;
+    let mut vm = overlaid::debian("", &[])?;
     let state = vm.run("systemctl is-system-running --wait", LIMIT)?.0;
     assert_eq!(state.trim(), "running", "{}", vm.must("systemctl --failed", LIMIT)?);
     assert_eq!(vm.must("systemctl --failed --no-legend --plain", LIMIT)?.trim(), "");
@@ -95,39 +81,24 @@ fn debian_over_dhcp() -> Result {
         marks.contains("network up") && marks.contains("flist") && marks.contains("boot:"),
         "{marks}"
     );
-    ends_clean(vm, "poweroff", "Power down")
+    ends_clean(vm)
 }
 
+/// A root without any init still gives a shell, as the kernel would; here at an address of the
+/// command line.
 #[test]
-fn reboot_ends_clean() -> Result {
+fn a_static_address_and_a_root_without_an_init() -> Result {
     let _lab = images::lab()?;
     let _server = serve()?;
-    ends_clean(debian("")?, "reboot", "Restarting system")
-}
-
-#[test]
-fn debian_at_a_static_address() -> Result {
-    let _lab = images::lab()?;
-    let _server = serve()?;
-    let mut vm = debian("ip=10.0.2.77::10.0.2.2:255.255.255.0:fixed:eth0:none:10.0.2.3")?;
-    let address = vm.must("ip -4 address", LIMIT)?;
+    let address = "ip=10.0.2.77::10.0.2.2:255.255.255.0:fixed:eth0:none:10.0.2.3";
+    let bare = images::arguments("bare.flist", 8080)?;
+    let mut vm = overlaid::shell(&bare, address, &[])?;
+    assert_eq!(vm.must("echo $((6*7)) $$", LIMIT)?.trim(), "42 1");
+    let address = vm.must("busybox ip -4 address", LIMIT)?;
     assert!(address.contains("10.0.2.77/24"), "{address}");
-    assert!(vm.must("ip route", LIMIT)?.contains("default via 10.0.2.2"));
-    assert_eq!(vm.must("hostname", LIMIT)?.trim(), "fixed");
+    assert!(vm.must("busybox ip route", LIMIT)?.contains("default via 10.0.2.2"));
+    assert_eq!(vm.must("busybox hostname", LIMIT)?.trim(), "fixed");
     assert!(vm.must("cat /etc/resolv.conf", LIMIT)?.contains("10.0.2.3"));
-    Ok(())
-}
-
-/// A root without any init still gives a shell, as the kernel would.
-#[test]
-fn root_without_an_init_gives_a_shell() -> Result {
-    let _lab = images::lab()?;
-    let _server = serve()?;
-    let mut vm = machine(&images::arguments("bare.flist", 8080)?)?.start()?;
-    vm.wait_for("zimg: boot:", LIMIT)?;
-    vm.wait_for("# ", LIMIT)?;
-    vm.send("echo $((6*7)) $$\n")?;
-    vm.wait_for("42 1", LIMIT)?;
     Ok(())
 }
 
@@ -136,8 +107,7 @@ fn root_without_an_init_gives_a_shell() -> Result {
 fn server_away_for_20_s_in_the_boot() -> Result {
     let _lab = images::lab()?;
     let server = serve()?;
-    let arguments = images::arguments("debian.flist", 8080)?;
-    let mut vm = machine(&arguments)?.start()?;
+    let mut vm = overlaid::start(&images::arguments("debian.flist", 8080)?, &[])?;
     vm.wait_for("zimg: boot:", LIMIT)?;
     vm.wait_for("systemd[1]:", LIMIT)?;
     drop(server);
@@ -150,5 +120,5 @@ fn server_away_for_20_s_in_the_boot() -> Result {
     assert_eq!(state.trim(), "running", "{}", vm.console());
     let console = vm.console();
     assert!(!console.contains("I/O error") && !console.contains("Bus error"), "{console}");
-    ends_clean(vm, "poweroff", "Power down")
+    ends_clean(vm)
 }
