@@ -15,6 +15,7 @@ pub(crate) struct Report {
 #[derive(Default)]
 struct Section {
     title: String,
+    note: &'static str,
     /// A table of its own: many systems side by side, the first row being their names.
     beside: Vec<Vec<String>>,
     rows: Vec<Row>,
@@ -33,6 +34,13 @@ impl Report {
     /// Begins a section.
     pub(crate) fn section(&mut self, title: &str) {
         self.sections.push(Section { title: title.into(), ..Section::default() });
+    }
+
+    /// What the figures of the section are, for who reads them.
+    pub(crate) fn note(&mut self, text: &'static str) {
+        if let Some(section) = self.sections.last_mut() {
+            section.note = text;
+        }
     }
 
     /// Begins the table of many systems that stands in the section before its rows.
@@ -139,8 +147,11 @@ fn parts(page: &str) -> Vec<(String, String)> {
 
 impl Section {
     fn markdown(&self, told: &str) -> String {
-        let Self { beside, rows, plot, .. } = self;
+        let Self { note, beside, rows, plot, .. } = self;
         let mut text = format!("{told}\n\n");
+        if !note.is_empty() {
+            text += &format!("{note}\n\n");
+        }
         if let Some(Bars { file, title, .. }) = plot {
             text += &format!("![{title}]({file})\n\n");
         }
