@@ -18,6 +18,9 @@ pub const FRESH: usize = 40;
 /// no other whole. Contents that don't compress.
 const FRESH_LEN: usize = 1_100_000;
 
+/// What halts Debian's SysV init, which takes a plain `halt` for poweroff.
+pub const SYSV_HALT: &str = "shutdown -h -H now";
+
 /// Where an image comes from.
 pub enum Source {
     /// Debian.
@@ -51,6 +54,11 @@ pub fn folder(name: &str, source: &Source) -> anyhow::Result<PathBuf> {
     fs::remove_file(&tar)?;
     fs::remove_dir_all(&more)?;
     Ok(dir)
+}
+
+/// The command that loads the kernel in `/boot`, to boot the same image with `more` arguments.
+pub fn load(more: &str) -> String {
+    format!("kexec -l /boot/vmlinuz --initrd=/boot/initramfs.img --reuse-cmdline --append={more}")
 }
 
 /// What `sha256sum` prints of `/srv/fresh/NUMBER`.

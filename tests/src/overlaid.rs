@@ -1,16 +1,11 @@
 //! Machines whose writes go to a disk, booted in a lab of their own.
 
-use std::time::Duration;
-
 use anyhow::ensure;
 
 use crate::disk::Disk;
 use crate::lab::{Lab, Server};
-use crate::vm::{Machine, Vm};
+use crate::vm::{LIMIT, Machine, Vm};
 use crate::{images, out};
-
-/// How long anything may take under software emulation on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(600);
 
 /// A network with the images of all tests.
 ///
@@ -76,19 +71,6 @@ pub fn shell_of(mut vm: Vm) -> anyhow::Result<Vm> {
 /// As [`images::arguments`].
 pub fn bare() -> anyhow::Result<String> {
     images::arguments("bare.flist", 8080)
-}
-
-/// Ends a machine by `command`; it says `last_words` and nothing of mounts it could not end.
-///
-/// # Errors
-/// With the console, when it does not end so.
-pub fn end(mut vm: Vm, command: &str, last_words: &str) -> anyhow::Result<()> {
-    vm.send(&format!("{command}\n"))?;
-    let said = vm.wait_for(last_words, LIMIT)?;
-    for bad in ["ailed to unmount", "was still in use", "blocked for more than", "Kernel panic"] {
-        ensure!(!said.contains(bad), "{bad}:\n{said}");
-    }
-    Ok(())
 }
 
 /// The boot of `image` with these fails with a screen that says all of `words`.

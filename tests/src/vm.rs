@@ -8,6 +8,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+/// How long anything may take under software emulation on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(600);
+
+/// What is said by a system that could not unmount, waited for something until it gave it up
+/// (systemd's words, then SysV init's), or broke.
+const COMPLAINTS: [&str; 9] = [
+    "ailed to unmount",
+    "was still in use",
+    "imed out",
+    "Sending SIGKILL to PID",
+    "Killing all remaining processes",
+    "hung",
+    "blocked for more than",
+    "Kernel panic",
+    "SQUASHFS error",
+];
+
 /// What a machine is made of. Start from [`Machine::new`].
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -264,6 +281,20 @@ impl Vm {
         let (printed, status) = self.run(command, limit)?;
         ensure!(status == 0, "in the machine: {command}: exit status {status}\n{printed}");
         Ok(printed)
+    }
+
+    /// Gives the machine `command` to end by: it comes to `last_words`, and complains of nothing.
+    ///
+    /// # Errors
+    /// With what was said, when it does not end so.
+    pub fn goes_down(&mut self, command: &str, last_words: &str) -> anyhow::Result<()> {
+        // The console shows again what the last programs write to the kernel log.
+        self.send(&format!("dmesg -n 8; {command}\n"))?;
+        let said = self.wait_for(last_words, LIMIT)?;
+        for bad in COMPLAINTS {
+            ensure!(!said.contains(bad), "{command}: {bad}:\n{said}");
+        }
+        Ok(())
     }
 
     /// Waits until the machine has powered itself off or rebooted, which ends qemu.

@@ -1,16 +1,11 @@
 //! A machine's watchdog: it resets a boot and a shutdown that hang, and is taken over, or left alone,
 //! by the booted system as that likes. Needs root.
 
-use std::time::Duration;
-
 use anyhow::ensure;
 use tests::disk::Disk;
 use tests::lab::{Lab, Server};
-use tests::vm::{Machine, Vm};
+use tests::vm::{LIMIT, Machine, Vm};
 use tests::{images, out};
-
-/// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
 
 /// What qemu says of a watchdog: how far it came, and what it is set to.
 const STATE: &str = "cat /sys/class/watchdog/watchdog0/state";

@@ -1,16 +1,12 @@
 //! The root daemon as the booted system sees it: what it may do, what it listens on, that ordinary
 //! users can neither end nor trace it, and that it can do all it ever has to do.
 
-use std::time::Duration;
-
 use anyhow::ensure;
 use tests::lab::Server;
 use tests::relay::{Ca, Validity};
-use tests::vm::{Machine, Vm};
+use tests::vm::{LIMIT, Machine, Vm};
 use tests::wire::{NETDEV, SERVER, Wire};
 use tests::{images, out};
-
-const LIMIT: Duration = Duration::from_secs(600);
 
 type Result = anyhow::Result<()>;
 

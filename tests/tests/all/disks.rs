@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use tests::disk::Disk;
 use tests::lab::Server;
-use tests::overlaid::{LIMIT, bare, debian, end, lab, machine, refused, shell, shell_of};
+use tests::overlaid::{bare, debian, lab, machine, refused, shell, shell_of};
 use tests::root::run;
+use tests::vm::LIMIT;
 use tests::{images, out};
 
 type Result = anyhow::Result<()>;
@@ -146,7 +147,7 @@ fn a_root_that_is_read_only() -> Result {
     vm.must("su -s /bin/sh nobody -c 'cat /etc/debian_version'", LIMIT)?;
     let (said, status) = vm.run("echo more >/more", LIMIT)?;
     ensure!(status != 0 && said.contains("Read-only file system"), "{status}: {said}");
-    end(vm, "poweroff", "Power down")
+    vm.goes_down("poweroff", "Power down")
 }
 
 /// An image of BusyBox and `programs` of this machine with their libraries, made in `dir`.

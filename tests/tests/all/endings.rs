@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use tests::disk::Disk;
-use tests::guests::{self, Source};
+use tests::guests::{self, SYSV_HALT, Source};
 use tests::lab::{Lab, Server};
-use tests::overlaid::{LIMIT, bare, end, lab, machine, shell, shell_of};
+use tests::overlaid::{bare, lab, machine, shell, shell_of};
 use tests::root;
 use tests::saved::Saved;
-use tests::vm::{Machine, Vm};
+use tests::vm::{LIMIT, Machine, Vm};
 
 type Result = anyhow::Result<()>;
 
@@ -80,8 +80,8 @@ impl Kept {
 
     /// Ends by `command`: the disk is in order, and holds all that was written.
     fn ends_now(&self, mut vm: Vm, (command, last_words): End) -> Result {
-        vm.send("dmesg -n 7\n")?;
-        end(vm, command, last_words)?;
+        vm.goes_down(command, last_words)?;
+        drop(vm);
         ensure!(self.disk.is_clean()?, "after {command}");
         let there = self.disk.read("/zimg/kept/upper/root/said")?;
         ensure!(there == self.said, "after {command}: {there}");
@@ -92,11 +92,8 @@ impl Kept {
     /// With a shell as PID 1, as the emulator is slow with a kernel that lies where another was
     /// translated.
     fn is_there_after_kexec(&self, mut vm: Vm, command: &str) -> Result {
-        let load = "kexec -l /boot/vmlinuz --initrd=/boot/initramfs.img --reuse-cmdline \
-                    --append=init=/bin/sh";
-        vm.must(load, LIMIT)?;
-        vm.send(&format!("dmesg -n 7; {command}\n"))?;
-        vm.wait_for("kexec_core: Starting new kernel", LIMIT)?;
+        vm.must(&guests::load("init=/bin/sh"), LIMIT)?;
+        vm.goes_down(command, "kexec_core: Starting new kernel")?;
         self.is_there(&mut shell_of(vm)?)
     }
 }
@@ -107,9 +104,6 @@ type End = (&'static str, &'static str);
 const POWEROFF: End = ("poweroff", "Power down");
 const REBOOT: End = ("reboot", "Restarting system");
 const HALT: End = ("halt", "System halted");
-
-/// SysV init's plain `halt` switches the machine off.
-const SYSV_HALT: &str = "shutdown -hH now";
 
 /// As a script of the system's would do it, where there is none.
 const KEXEC: &str = "mount -o remount,ro / && \

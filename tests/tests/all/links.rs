@@ -5,15 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use tests::lab::Server;
 use tests::switch::{Switch, Wants};
-use tests::vm::{Machine, Vm};
+use tests::vm::{LIMIT, Machine, Vm};
 use tests::{images, out, root};
-
-/// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
 
 type Result = anyhow::Result<()>;
 

@@ -10,10 +10,8 @@ use tests::guests::{self, Source};
 use tests::http_faults::{Fault, FaultyServer};
 use tests::lab::Lab;
 use tests::out;
-use tests::vm::{Machine, Vm};
+use tests::vm::{LIMIT, Machine, Vm};
 
-/// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
 /// The image's name.
 const NAME: &str = "mirrors";
 

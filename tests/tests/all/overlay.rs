@@ -8,8 +8,9 @@ use std::process::Command;
 use tests::disk::Disk;
 use tests::images;
 use tests::lab::Server;
-use tests::overlaid::{LIMIT, bare, debian, end, lab, refused, shell};
+use tests::overlaid::{bare, debian, lab, refused, shell};
 use tests::root::run;
+use tests::vm::LIMIT;
 
 type Result = anyhow::Result<()>;
 
@@ -127,7 +128,8 @@ fn a_blank_disk_becomes_an_overlay() -> Result {
     let overlay = "zimg.overlay=/dev/vda zimg.overlay.create";
     let mut vm = debian(overlay, &[&disk])?;
     vm.must("echo here > /root/here", LIMIT)?;
-    end(vm, "poweroff", "Power down")?;
+    vm.goes_down("poweroff", "Power down")?;
+    drop(vm);
     assert!(disk.is_clean()?);
     assert_eq!(disk.read("/zimg/kept/upper/root/here")?, "here\n");
     // Consent stays on the command line, and makes nothing anew.

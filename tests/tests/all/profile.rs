@@ -8,9 +8,9 @@ use flist::image::Image;
 use flist::profile::Profile;
 use tests::awkward::random;
 use tests::lab::{Lab, Server};
-use tests::overlaid::{LIMIT, shell};
+use tests::overlaid::shell;
 use tests::root::run;
-use tests::vm::Vm;
+use tests::vm::{LIMIT, Vm};
 use tests::{inbox, out};
 
 /// How many files there are, and how long each is: none shares a chunk with its next but one.

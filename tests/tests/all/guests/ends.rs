@@ -1,21 +1,12 @@
 //! Every way down comes to its end, waits for nothing until it gives up, and leaves no complaint.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use tests::guests;
 use tests::saved::Saved;
-use tests::vm::Vm;
+use tests::vm::LIMIT;
 
+use super::Result;
 use super::running::Running;
-use super::{LIMIT, Result};
-
-/// What is said by a system that could not unmount, waited for something until it ended it, or broke.
-const COMPLAINTS: [&str; 6] = [
-    "ailed to unmount",
-    "imed out",
-    "Sending SIGKILL to PID",
-    "blocked for more than",
-    "Kernel panic",
-    "SQUASHFS error",
-];
 
 /// The kernel's last words, of a machine that stays on.
 const HALTED: &str = "System halted";
@@ -35,7 +26,7 @@ impl Running<'_> {
         {
             self.serve()?;
             self.vm = saved.go_on()?;
-            goes_down(&mut self.vm, command, last_words).context(command)?;
+            self.vm.goes_down(command, last_words)?;
             if last_words == HALTED {
                 self.vm.monitor("quit")?;
             }
@@ -44,11 +35,9 @@ impl Running<'_> {
         self.serve()?;
         self.vm = saved.go_on()?;
         // cloud-init then asks what network the initramfs had.
-        let load = "kexec -l /boot/vmlinuz --initrd=/boot/initramfs.img --reuse-cmdline \
-                    --append=ip=dhcp";
-        self.vm.must(load, LIMIT)?;
+        self.vm.must(&guests::load("ip=dhcp"), LIMIT)?;
         let kexec = self.guest.kexec;
-        goes_down(&mut self.vm, kexec, "Starting new kernel").context(kexec)?;
+        self.vm.goes_down(kexec, "Starting new kernel")?;
         self.vm.wait_for("zimg: boot:", LIMIT)?;
         let again = self.guest.again;
         if !again.is_empty() {
@@ -59,14 +48,4 @@ impl Running<'_> {
         }
         Ok(())
     }
-}
-
-/// Gives `command`, and waits until it has come to its end.
-fn goes_down(vm: &mut Vm, command: &str, last_words: &str) -> Result {
-    vm.send(&format!("dmesg -n 8; {command}\n"))?;
-    let said = vm.wait_for(last_words, LIMIT)?;
-    for bad in COMPLAINTS {
-        ensure!(!said.contains(bad), "{bad}:\n{said}");
-    }
-    Ok(())
 }

@@ -9,11 +9,9 @@ mod troubles;
 use std::time::Duration;
 
 use running::Running;
-use tests::guests::Source;
+use tests::guests::{SYSV_HALT, Source};
 use tests::root;
-
-/// How long anything may take under software emulation on a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
+use tests::vm::LIMIT;
 
 type Result = anyhow::Result<()>;
 
@@ -72,9 +70,6 @@ const RESCUE: Single = Single {
 
 /// SysV init's, also where it starts OpenRC.
 const RUNLEVEL_1: Single = Single { enter: "telinit 1", leave: "telinit 2" };
-
-/// Debian's SysV init takes `halt` for poweroff.
-const SYSV_HALT: &str = "shutdown -h -H now";
 
 /// What is done everywhere: `$i` is the interface, `$a` its address.
 const EVERYWHERE: [&str; 4] = [

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tests::guests;
-use tests::vm::Vm;
+use tests::vm::{LIMIT, Vm};
 
 use super::running::Running;
-use super::{LIMIT, Result, Single};
+use super::{Result, Single};
 
 /// How many files a reader waits for.
 const READ: usize = 4;
