@@ -48,24 +48,29 @@ fn is_reset(mut vm: Vm) -> Result {
     Ok(())
 }
 
-/// Starts a machine that writes to a disk which answers its first request and no other: who waits
-/// for it waits for ever. It is plugged in late, or the firmware would be the one.
+/// A machine with a disk that answers its first request and no other: who waits for it waits for ever.
+/// It is plugged in late, or the firmware would be the one.
 fn with_dead_disk(mut machine: Machine, disk: &Disk) -> anyhow::Result<Vm> {
     let path = disk.path().display();
     let drive = format!("file={path},if=none,id=dead,format=raw,throttling.bps-total=1");
     machine.args.extend(["-drive".to_owned(), drive]);
-    let mut vm = machine.start()?;
+    machine.start()
+}
+
+/// Plugs that disk in. The kernel then looks for its partitions, for ever.
+fn plug(vm: &mut Vm) -> Result {
     vm.wait_for("zimg: ", LIMIT)?;
     vm.monitor("device_add virtio-blk-pci,drive=dead")?;
-    Ok(vm)
+    vm.wait_for("[vda]", LIMIT)?;
+    Ok(())
 }
 
 /// PID 1 hangs in the kernel.
 #[test]
 fn a_boot_that_hangs_is_reset() -> Result {
-    let (_lab, _server) = lab()?;
+    let _lab = images::lab()?;
     let (disk, another) = (Disk::blank()?, Disk::blank()?);
-    let arguments = "zimg.overlay=/dev/vda zimg.timeout=40 zimg.watchdog=5";
+    let arguments = "zimg.overlay=/dev/vda zimg.timeout=60 zimg.watchdog=5";
     // The control: without a watchdog it hangs on, for longer than that takes.
     let for_long = format!(
         "{arguments} sysctl.kernel.hung_task_timeout_secs=80 \
@@ -73,6 +78,10 @@ fn a_boot_that_hangs_is_reset() -> Result {
     );
     let mut control = with_dead_disk(machine("bare.flist", &for_long, false)?, &another)?;
     let mut vm = with_dead_disk(machine("bare.flist", arguments, true)?, &disk)?;
+    [&mut control, &mut vm].into_iter().try_for_each(plug)?;
+    // Only now can PID 1 come to it: it would else be the first to read of it, which is another way to
+    // hang, and one that the kernel does not tell of.
+    let _server = Server::start(images::folder()?, "127.0.0.1:8080")?;
     vm.wait_for("the boot hangs: the watchdog resets the machine in 5 s", LIMIT)?;
     is_reset(vm)?;
 
