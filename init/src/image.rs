@@ -150,7 +150,10 @@ fn reads(verified: Verified, ahead: &mut Ahead) -> Result<Reads, Failure> {
     }
     let cache_bytes =
         if ahead.prefetch == Prefetch::All { whole } else { 0 }.max(cache_bytes(memory));
-    let options = FetchOptions { cache_bytes, journal: true, ..FetchOptions::default() };
+    let mut options = FetchOptions { cache_bytes, journal: true, ..FetchOptions::default() };
+    if ahead.prefetch == Prefetch::Off {
+        options.along = 0;
+    }
     let fetcher = Fetcher::new(Arc::clone(&verified.image), mirrors, options).or_fail(
         Stage::Mount,
         "start fetching",

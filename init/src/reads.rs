@@ -136,6 +136,7 @@ impl Reads {
         if let Some(readahead) = &self.readahead {
             readahead.set(READAHEAD_KIB);
         }
+        self.fetcher.take_along();
         Instant::now().checked_sub(quiet).map_or(began, |last| last.max(began))
     }
 

@@ -264,6 +264,7 @@ pub(super) fn options() -> FetchOptions {
     FetchOptions {
         connections: 4,
         lookahead: 0,
+        along: 0,
         patience: Patience::Forever,
         first_wait: Duration::from_micros(1),
         longest_wait: Duration::from_micros(100),

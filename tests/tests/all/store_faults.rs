@@ -42,6 +42,7 @@ fn client() -> Client {
 fn options() -> FetchOptions {
     FetchOptions {
         lookahead: 0,
+        along: 0,
         first_wait: Duration::from_millis(5),
         longest_wait: Duration::from_millis(100),
         ..FetchOptions::default()

@@ -5,6 +5,7 @@
 //! number of threads, one a connection, take the oldest chunk wanted and what is wanted beside it.
 //! What fails is put back with a time to try again, so that no thread sleeps on it.
 
+mod along;
 mod journal;
 mod lookahead;
 mod merge;
@@ -85,6 +86,9 @@ pub struct FetchOptions {
     pub max_request: u64,
     /// Most chunks to be fetched ahead of a reader that goes in order; 0: none.
     pub lookahead: u32,
+    /// Most bytes asked for along with what a reader waits for, as they lie behind it, where an answer's
+    /// way is long; 0: none.
+    pub along: u64,
     /// What to do about outages.
     pub patience: Patience,
     /// The wait after a first failure; it doubles with each further one.
@@ -104,6 +108,7 @@ impl Default for FetchOptions {
             cache_bytes: 64 << 20,
             max_request: 4 << 20,
             lookahead: 16,
+            along: 384 << 10,
             patience: Patience::Forever,
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(4),
@@ -169,6 +174,7 @@ impl Fetcher {
     /// Fetches `chunks`, in that order, ahead of all readers: as far ahead of those as the cache holds,
     /// and whenever there is nothing that a reader waits for. Calls `ended` once no more will come.
     /// While stores are away it waits. In place of what was still to be prefetched before, if anything.
+    /// From then on nothing is asked for along with what readers wait for; see [`Fetcher::take_along`].
     pub fn prefetch(&self, chunks: Vec<u32>, ended: Ended) {
         let mut state = self.shared.lock();
         let all = self.shared.image.chunks();
@@ -178,7 +184,14 @@ impl Fetcher {
         let most = self.shared.options.max_request;
         let new = Prefetch::new(all, chunks, budget, ended).with_longest(most);
         state.prefetch = new.instead_of(&state.prefetch);
+        state.along.pause(true);
         self.shared.work.notify_all();
+    }
+
+    /// What was prefetched says no more what readers will want: from now on what lies behind that may be
+    /// asked for along with it again.
+    pub fn take_along(&self) {
+        self.shared.lock().along.pause(false);
     }
 
     /// Gets `chunks` and calls `done`, once, with them in that order. Does not block.

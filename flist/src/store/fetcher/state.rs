@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::FetchOptions;
+use super::along::Along;
 use super::journal::Reason;
 use super::lookahead::Lookahead;
-use super::merge::merge;
+use super::merge::{adjacent, merge};
 use super::prefetch::{Ended, Prefetch, Prefetched};
 use super::request::Waiter;
 use crate::chunk::{Chunk, Stored};
@@ -22,6 +23,8 @@ pub(super) struct State {
     pub(super) closed: bool,
     /// What is fetched ahead of all readers.
     pub(super) prefetch: Prefetch,
+    /// What is fetched along with what a reader wants.
+    pub(super) along: Along,
     /// Packs that a store is sending whole.
     pub(super) whole: HashSet<u32>,
     flights: HashMap<ChunkId, Flight>,
@@ -116,6 +119,8 @@ impl State {
             lookahead: Lookahead::new(options.lookahead),
             closed: false,
             prefetch: Prefetch::default(),
+            // Little in comparison to what is kept, as most of it may be in vain.
+            along: Along::new(options.along.min(options.cache_bytes / 64)),
             whole: HashSet::new(),
             flights: HashMap::new(),
             demand: VecDeque::new(),
@@ -134,8 +139,13 @@ impl State {
     /// The chunk, if it is held, for a reader.
     pub(super) fn held(&mut self, chunk: &Chunk, number: u32) -> Option<Arc<Stored>> {
         let stored = self.cache.get(&chunk.id)?;
-        self.prefetch.reader_at(number);
+        self.reader_at(chunk, number);
         Some(stored)
+    }
+
+    fn reader_at(&mut self, chunk: &Chunk, number: u32) {
+        self.prefetch.reader_at(number);
+        self.along.reader_at(number, chunk);
     }
 
     /// A reader wants this chunk.
@@ -143,7 +153,7 @@ impl State {
         if let Some(stored) = self.held(chunk, number) {
             return Wanted::Held(stored);
         }
-        self.prefetch.reader_at(number);
+        self.reader_at(chunk, number);
         if let Some(flight) = self.flights.get_mut(&chunk.id) {
             let queued_ahead = flight.waiters.is_empty() && !flight.taken;
             flight.waiters.push(waiter);
@@ -196,7 +206,8 @@ impl State {
             }
         }
         while let Some(number) = self.demand.pop_front() {
-            if let Some(run) = self.gather(chunks, number, most, now) {
+            if let Some(mut run) = self.gather(chunks, number, most, now) {
+                self.take_along(chunks, &mut run, most);
                 return Next::Run(run);
             }
         }
@@ -254,6 +265,28 @@ impl State {
         });
         let run = Run::new(numbers.collect(), now);
         self.unless_on_its_way(chunks, run, now)
+    }
+
+    /// Adds to a run that readers wait for what lies behind it, as far as there is room.
+    fn take_along(&mut self, chunks: &[Chunk], run: &mut Run, most: u64) {
+        let len =
+            |number: &u32| chunks.get(*number as usize).map_or(0, |c| u64::from(c.stored_len));
+        let asked: u64 = run.chunks.iter().map(len).sum();
+        let mut room = self.along.room().min(most.saturating_sub(asked));
+        let Some(last) = run.chunks.last().copied() else { return };
+        for number in last.saturating_add(1).. {
+            let Some(chunk) = chunks.get(number as usize) else { break };
+            let is_here = self.cache.contains(&chunk.id) || self.flights.contains_key(&chunk.id);
+            let Some(rest) = room.checked_sub(u64::from(chunk.stored_len)) else { break };
+            if is_here || !adjacent(chunks, number - 1, number) {
+                break;
+            }
+            room = rest;
+            let flight = Flight { waiters: Vec::new(), taken: true, prefetch: false };
+            self.flights.insert(chunk.id, flight);
+            self.along.taken(number, chunk);
+            run.chunks.push(number);
+        }
     }
 
     /// The run, unless a store is already sending its whole pack: then it is set aside.

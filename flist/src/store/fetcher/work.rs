@@ -75,8 +75,11 @@ impl Shared {
             state.left_to_another(run, now);
             return self.work.notify_one();
         }
-        if let Some(last) = round.last.filter(|last| last.reason == Reason::Prefetch) {
-            state.prefetch.answered(&last);
+        if let Some(last) = &round.last {
+            state.along.answered(last);
+            if last.reason == Reason::Prefetch {
+                state.prefetch.answered(last);
+            }
         }
         let is_lost = round.outage.is_none() && round.corrupt.is_some();
         state.returned(&mut run, self.image.chunks(), is_lost, self.options.first_wait, now);

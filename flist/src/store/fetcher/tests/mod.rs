@@ -1,5 +1,6 @@
 //! A fetcher over scripted stores.
 
+mod along;
 mod faults;
 mod prefetch;
 mod tamper;
