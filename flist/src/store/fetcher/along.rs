@@ -91,9 +91,6 @@ impl Along {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use super::super::journal::Reason;
     use super::*;
     use crate::id::ChunkId;
 
@@ -102,14 +99,8 @@ mod tests {
     /// A way where an answer takes so many milliseconds to come, and so many more for 100,000 bytes.
     fn along(head: u64, body: u64) -> Along {
         let mut along = Along::new(MOST);
-        (0..ANSWERS).for_each(|_| along.answered(&asked(head, body, 100_000)));
+        (0..ANSWERS).for_each(|_| along.answered(&Asked::within(head, body, 100_000)));
         along
-    }
-
-    fn asked(head: u64, body: u64, bytes: u64) -> Asked {
-        let [head, body] = [head, body].map(Duration::from_millis);
-        let (began, reason) = (Instant::now(), Reason::Read);
-        Asked { began, answered: Some(began + head), ended: began + head + body, bytes, reason }
     }
 
     #[test]
@@ -131,23 +122,23 @@ mod tests {
     fn few_answers_are_not_enough_and_one_slow_one_is_no_slow_way() {
         let mut some = Along::new(MOST);
         for _ in 1..ENOUGH {
-            some.answered(&asked(50, 8, 100_000));
+            some.answered(&Asked::within(50, 8, 100_000));
             assert_eq!(some.room(), 0);
         }
-        some.answered(&asked(50, 8, 100_000));
+        some.answered(&Asked::within(50, 8, 100_000));
         assert_eq!(some.room(), MOST);
         let mut far = along(50, 8);
-        far.answered(&asked(80, 400, 100_000));
+        far.answered(&Asked::within(80, 400, 100_000));
         assert_eq!(far.room(), MOST);
         let mut near = along(1, 8);
-        near.answered(&asked(50, 8, 100_000));
+        near.answered(&Asked::within(50, 8, 100_000));
         assert_eq!(near.room(), 0);
         // It has become one.
-        (0..ANSWERS).for_each(|_| near.answered(&asked(50, 8, 100_000)));
+        (0..ANSWERS).for_each(|_| near.answered(&Asked::within(50, 8, 100_000)));
         assert_eq!(near.room(), MOST);
         // Of a short answer, and of none, nothing is learnt.
-        near.answered(&asked(0, 0, TELLING - 1));
-        near.answered(&Asked { answered: None, ..asked(0, 0, 100_000) });
+        near.answered(&Asked::within(0, 0, TELLING - 1));
+        near.answered(&Asked { answered: None, ..Asked::within(0, 0, 100_000) });
         assert_eq!(near.room(), MOST);
     }
 

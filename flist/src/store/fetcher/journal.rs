@@ -31,6 +31,17 @@ pub struct Asked {
     pub reason: Reason,
 }
 
+#[cfg(test)]
+impl Asked {
+    /// A request for what a reader waits for, whose answer came after so many milliseconds, and took so
+    /// many.
+    pub(super) fn within(head: u64, body: u64, bytes: u64) -> Self {
+        let [head, body] = [head, body].map(std::time::Duration::from_millis);
+        let (began, reason) = (Instant::now(), Reason::Read);
+        Self { began, answered: Some(began + head), ended: began + head + body, bytes, reason }
+    }
+}
+
 /// Why chunks are fetched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Reason {

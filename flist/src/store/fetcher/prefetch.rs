@@ -207,7 +207,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 mod tests {
-    use super::super::journal::Reason;
     use super::*;
     use crate::id::ChunkId;
 
@@ -240,13 +239,6 @@ mod tests {
         assert!(next().is_empty());
     }
 
-    /// A request whose answer came after so many milliseconds, and took so many.
-    fn asked(head: u64, body: u64, bytes: u64) -> Asked {
-        let [head, body] = [head, body].map(Duration::from_millis);
-        let (began, reason) = (Instant::now(), Reason::Prefetch);
-        Asked { began, answered: Some(began + head), ended: began + head + body, bytes, reason }
-    }
-
     #[test]
     fn requests_grow_while_their_way_takes_longer_than_they_do() {
         let chunks: Vec<Chunk> = (0..90)
@@ -256,7 +248,7 @@ mod tests {
         let mut prefetch = prefetch(&chunks, u64::MAX).with_longest(MOST);
         let mut next = |head: u64, body: u64| {
             let len = prefetch.request(&chunks, |_| true).len();
-            prefetch.answered(&asked(head, body, len as u64 * u64::from(LEN)));
+            prefetch.answered(&Asked::within(head, body, len as u64 * u64::from(LEN)));
             len
         };
         // As long as its way, and from there on not; up to the most; a short one does not count.
@@ -264,7 +256,7 @@ mod tests {
         assert_eq!([next(150, 149), next(9, 80)], [40, 10], "all that is left");
         assert_eq!(prefetch.longest, MOST);
         for _ in 0..9 {
-            prefetch.answered(&asked(9, 80, MOST));
+            prefetch.answered(&Asked::within(9, 80, MOST));
         }
         assert_eq!(prefetch.longest, REQUEST);
     }

@@ -13,10 +13,8 @@ struct Reader {
 }
 
 /// Answers have come a long way.
-fn far_away(state: &mut State, now: Instant) {
-    let answered = Some(now + Duration::from_millis(50));
-    let ended = now + Duration::from_millis(60);
-    let asked = Asked { began: now, answered, ended, bytes: 100_000, reason: Reason::Read };
+fn far_away(state: &mut State) {
+    let asked = Asked::within(50, 10, 100_000);
     (0..8).for_each(|_| state.along.answered(&asked));
 }
 
@@ -24,7 +22,7 @@ impl Reader {
     fn new(options: &FetchOptions) -> Self {
         let mut state = State::new(options);
         let now = Instant::now();
-        far_away(&mut state, now);
+        far_away(&mut state);
         Self { fixture: Fixture::new(2, 20, 100_000), state, now }
     }
 
@@ -107,7 +105,7 @@ fn not_while_a_profile_is_followed() {
     let fetcher = fetcher(&fixture, &[&fixture.store("a")], far());
     let room = || {
         let mut state = fetcher.shared.lock();
-        far_away(&mut state, Instant::now());
+        far_away(&mut state);
         state.along.room()
     };
     assert!(room() > 0);
