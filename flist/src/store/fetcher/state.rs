@@ -172,11 +172,7 @@ impl State {
 
     /// A reader may want this chunk soon. Returns whether it has to be fetched.
     pub(super) fn want_ahead(&mut self, chunk: &Chunk, number: u32) -> bool {
-        if self.ahead_most == 0
-            || self.ahead.len() >= AHEAD
-            || self.cache.contains(&chunk.id)
-            || self.flights.contains_key(&chunk.id)
-        {
+        if self.ahead_most == 0 || self.ahead.len() >= AHEAD || !self.is_lacking(chunk) {
             return false;
         }
         self.flights
@@ -276,9 +272,8 @@ impl State {
         let Some(last) = run.chunks.last().copied() else { return };
         for number in last.saturating_add(1).. {
             let Some(chunk) = chunks.get(number as usize) else { break };
-            let is_here = self.cache.contains(&chunk.id) || self.flights.contains_key(&chunk.id);
             let Some(rest) = room.checked_sub(u64::from(chunk.stored_len)) else { break };
-            if is_here || !adjacent(chunks, number - 1, number) {
+            if !self.is_lacking(chunk) || !adjacent(chunks, number - 1, number) {
                 break;
             }
             room = rest;
@@ -364,6 +359,11 @@ impl State {
             self.later.insert((soon, serial), run);
         }
         sooner
+    }
+
+    /// Whether the chunk is neither here nor on its way, nor asked for.
+    fn is_lacking(&self, chunk: &Chunk) -> bool {
+        !self.cache.contains(&chunk.id) && !self.flights.contains_key(&chunk.id)
     }
 
     /// Whether the chunk is wanted and not here.
