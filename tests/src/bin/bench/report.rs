@@ -136,7 +136,8 @@ impl Report {
 const HEAD: &str = "# Benchmarks
 
 Made by `scripts/bench`. Each part was measured in one sitting, by the command and on the machine that it
-names; a peer's runs take turns with ours. Timings are medians, with the spread in brackets.
+names; a peer's runs take turns with ours. Timings are medians (of an even number of runs the greater of the
+two in the middle), with the spread in brackets.
 ";
 
 /// The sections of a page: titles, and what stands under them.
@@ -213,7 +214,7 @@ impl Times {
         self.0.sort_by(f64::total_cmp);
     }
 
-    /// The median in seconds.
+    /// The median in seconds; of an even number the greater of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
         self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
     }
