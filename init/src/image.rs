@@ -12,7 +12,7 @@ use flist::image::Image;
 use flist::profile::Prefetch;
 use flist::store::{
     self, Client, ClientOptions, ClockHelp, FetchOptions, Fetcher, LoadError, LoadOptions,
-    Location, Mirrors, PREFETCHES, Proxies, ProxyFault, Store, StoreError, Unreachable,
+    Location, Mirrors, PREFETCHES, Packs, Proxies, ProxyFault, Store, StoreError, Unreachable,
 };
 use flist::trust::{Approval, KeyId, Policy};
 use std::ffi::OsStr;
@@ -55,14 +55,19 @@ pub(crate) fn load(
         Verify::Demanded(policy) => policy.clone(),
         Verify::Off => Policy::anything(),
     };
-    let options = LoadOptions { deadline: Some(deadline), ..LoadOptions::default() };
+    let mut stores = locations(&config.stores)?;
+    let mut options = LoadOptions { deadline: Some(deadline), ..LoadOptions::default() };
     if config.ahead.prefetch != Prefetch::Off
         && let Some(url) = config.stores.first().or(config.urls.first())
     {
         // The flist's own connection is one more.
         client.warm(url, PREFETCHES - 1);
+        // Another profile needs something else first.
+        let by_its_own = config.ahead.profile.is_none();
+        let packs = stores.first().map_or(Packs::Beside, |first| Packs::At(first.clone()));
+        options.packs = by_its_own.then_some(packs);
     }
-    let loaded =
+    let mut loaded =
         store::load(client, &places, &policy, &options).map_err(|e| failure(&e, &config.urls))?;
     kmsg::keep(&format!(
         "flist {} from {}{}: {} bytes, fetched in {} ms, decoded in {} ms",
@@ -74,7 +79,6 @@ pub(crate) fn load(
         loaded.decoding.as_millis()
     ));
 
-    let mut stores = locations(&config.stores)?;
     if stores.is_empty() {
         // The mirror that had the flist first, then the others.
         for folder in loaded.mirrors(&places).iter().map(Location::folder) {
@@ -83,7 +87,12 @@ pub(crate) fn load(
             }
         }
     }
-    let stores = stores.iter().map(|location| store::open(client, location)).collect();
+    let open = |location| {
+        let store = store::open(client, location);
+        let begun = loaded.begun.take_if(|begun| begun.location() == location);
+        begun.map_or_else(|| Arc::clone(&store), |begun| begun.before(&store))
+    };
+    let stores = stores.iter().map(open).collect();
     let (root_hash, signers) = (loaded.root_hash, loaded.approval.signers);
     Ok(Verified { root_hash, signers, image: Arc::new(loaded.image), stores })
 }

@@ -11,6 +11,11 @@ use anyhow::{Context, bail, ensure};
 /// How long anything may take under software emulation on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(600);
 
+/// The beginning of every kernel command line. A kernel that panics ends the machine, not only the boot.
+/// Programs lie where they always lie, as the emulator translates code anew for each address: what starts
+/// many of them, as OpenRC does, takes half the time.
+pub const ALWAYS: &str = "console=ttyS0 panic=-1 norandmaps";
+
 /// What is said by a system that could not unmount, waited for something until it gave it up
 /// (systemd's words, then SysV init's), or broke.
 const COMPLAINTS: [&str; 9] = [
@@ -32,7 +37,7 @@ pub struct Machine {
     pub kernel: PathBuf,
     /// The initramfs.
     pub initramfs: PathBuf,
-    /// The kernel command line, but for the console, which is always the serial line.
+    /// The kernel command line, but for its beginning, [`ALWAYS`].
     pub cmdline: String,
     /// Memory in MiB.
     pub memory: u32,
@@ -66,8 +71,7 @@ impl Machine {
     /// virtual host often does not work, and tests should not depend on it. One processor: with two,
     /// kernels that patch their own code (jump labels) die of a stale int3 now and then. Nor may it
     /// offer fast string instructions: kernels then copy by `rep movsb`, of which the emulator makes
-    /// a loop over bytes. Programs lie where they always lie, as the emulator translates code anew
-    /// for each address: what starts many, as OpenRC does, takes half the time.
+    /// a loop over bytes.
     pub fn command(&self) -> Command {
         let mut command = Command::new("qemu-system-x86_64");
         command
@@ -80,8 +84,7 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.initramfs)
             .arg("-append")
-            // A kernel that panics ends the machine, not only the boot.
-            .arg(format!("console=ttyS0 panic=-1 norandmaps {}", self.cmdline));
+            .arg(format!("{ALWAYS} {}", self.cmdline));
         if self.network {
             command.args(["-device", "virtio-net-pci,netdev=net0,romfile="]);
         }

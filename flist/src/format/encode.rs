@@ -7,7 +7,7 @@ use super::compress;
 use super::error::FormatError;
 use super::header::{COMPRESSED, HEADER_LEN, Part, REQUIRED, ROW_LEN, Tag, assemble};
 use super::sections::{KNOWN, Known, MAX_FILE_LEN, MAX_TOTAL_LEN};
-use super::{chunks, dirents, files, inodes, meta, xattrs};
+use super::{chunks, dirents, files, inodes, meta, soon, xattrs};
 use crate::image::Image;
 
 /// The flist of `image`. The same image gives the same bytes with the same version of zstd.
@@ -30,6 +30,7 @@ pub(super) fn encode_with(
     xattrs::write(image, &mut columns);
     chunks::write(image, &mut columns);
     meta::write(image, &mut columns);
+    soon::write(image, &mut columns);
     let mut parts = Vec::new();
     let (mut total, mut file_len) = (0, HEADER_LEN as u64);
     for known in KNOWN {

@@ -143,6 +143,22 @@ impl Layout {
         Ok(Self { version, compat: header.compat.get(), incompat, sections })
     }
 
+    /// The sections of a file of which only the beginning is there, and of which nothing is verified; `None`
+    /// while that does not hold the whole table, and where this is no flist that this reader can read.
+    pub(super) fn peek(beginning: &[u8]) -> Option<Vec<Section>> {
+        let (header, rest) = Header::ref_from_prefix(beginning).ok()?;
+        let (version, count) = (header.version.get(), header.sections.get());
+        if header.magic != MAGIC
+            || version != VERSION
+            || header.incompat != 0
+            || count > MAX_SECTIONS
+        {
+            return None;
+        }
+        let (rows, _) = <[Row]>::ref_from_prefix_with_elems(rest, count as usize).ok()?;
+        table(rows, header.file_len.get()).ok()
+    }
+
     /// The contents of the section of that name, decompressed; nothing where there is no such
     /// section.
     pub(super) fn section(

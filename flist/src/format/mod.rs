@@ -14,6 +14,7 @@ mod inodes;
 mod looks;
 mod meta;
 mod sections;
+mod soon;
 mod xattrs;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use header::{
 pub use looks::Looks;
 pub(crate) use looks::looks;
 pub use sections::{MAX_FILE_LEN, MAX_TOTAL_LEN};
+pub use soon::{BEGINNING_LEN, MAX_SOON_LEN, Soon};
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -42,6 +42,7 @@ macro_rules! sections {
 }
 
 sections! {
+    SOON = b"soon", "profile: what to ask for first", ID + 3 * NUMBER64, false;
     INODE_MODE = b"imod", "inodes: type and permissions", NUMBER32 * MAX_INODES, true;
     INODE_UID = b"iuid", "inodes: owner", NUMBER32 * MAX_INODES, true;
     INODE_GID = b"igid", "inodes: group", NUMBER32 * MAX_INODES, true;

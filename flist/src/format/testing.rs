@@ -6,7 +6,7 @@ use super::compress::Decompressor;
 use super::encode::encode_with;
 use super::header::{CHECKSUM_OFFSET, HEADER_LEN, Layout, Part, Section, Tag, assemble};
 use super::sections;
-use super::{FormatError, decode};
+use super::{FormatError, MAX_SOON_LEN, Soon, decode};
 use crate::image::{Image, Ino, Kind, MAX_DEPTH, Piece, ROOT};
 
 /// Most inodes, entries and extents of one image that [`exercise`] looks at.
@@ -89,6 +89,8 @@ pub fn columns_of(image: &Image) -> Vec<u8> {
 /// When a promise is broken: an answer is missing or wrong, or the image does not come back from
 /// its own encoding.
 pub fn exercise(file: &[u8]) -> Result<Image, FormatError> {
+    let soon = Soon::peek(file).map(|soon| soon.range.end - soon.range.start);
+    assert!(soon.is_none_or(|len| (1..=MAX_SOON_LEN).contains(&len)), "{soon:?}");
     let image = decode(file).inspect_err(|error| assert!(!error.to_string().is_empty()))?;
     for ino in (0..=image.inode_count()).chain([u32::MAX]).take(MAX_LOOKS) {
         inode(&image, ino);

@@ -2,6 +2,7 @@
 //! checked before anything in it is read.
 
 mod one;
+mod soon;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,6 +17,7 @@ use crate::id::RootHash;
 use crate::image::Image;
 use crate::trust::{Approval, Channel, Policy, TrustError};
 use one::Attempt;
+pub use soon::Begun;
 
 /// Longest flist taken, in bytes: far above that of an image with as many files as are allowed
 /// to be usual, and little enough for a node's memory.
@@ -34,6 +36,18 @@ pub struct LoadOptions {
     pub first_wait: Duration,
     /// The longest wait.
     pub longest_wait: Duration,
+    /// Where the packs lie, if what a boot by the image's profile needs first is to be asked for there
+    /// while the flist is still on its way.
+    pub packs: Option<Packs>,
+}
+
+/// Where packs lie.
+#[derive(Debug, Clone)]
+pub enum Packs {
+    /// Beside the flist, wherever that is found.
+    Beside,
+    /// In this place.
+    At(Location),
 }
 
 impl Default for LoadOptions {
@@ -44,6 +58,7 @@ impl Default for LoadOptions {
             tries: 3,
             first_wait: Duration::from_millis(250),
             longest_wait: Duration::from_secs(4),
+            packs: None,
         }
     }
 }
@@ -71,6 +86,8 @@ pub struct Loaded {
     pub fetching: Duration,
     /// Checking and decoding.
     pub decoding: Duration,
+    /// What was asked for meanwhile, if the options said where, and the flist what.
+    pub begun: Option<Begun>,
 }
 
 /// Why there is no image.
@@ -225,16 +242,18 @@ fn passes(error: &LoadError, tries: u32, options: &LoadOptions) -> bool {
     }
 }
 
-/// The bytes of a file, of which nothing is known yet but their hash.
+/// The bytes of a file, of which nothing is known yet but their hash. Each block is shown as it comes.
 fn fetch(
     client: &Client,
     location: &Location,
     max_len: u64,
     deadline: Option<Instant>,
+    see: &mut dyn FnMut(&[u8]),
 ) -> Result<(Vec<u8>, RootHash), StoreError> {
     // Between two packets there is time for it.
     let mut hasher = blake3::Hasher::new();
     let mut each = |block: &[u8]| {
+        see(block);
         hasher.update(block);
     };
     let bytes = get(client, location, max_len, deadline, &mut each)?;

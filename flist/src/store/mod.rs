@@ -27,7 +27,7 @@ pub use fetcher::{
     Stats,
 };
 pub use http::{BadProxy, Client, ClientError, ClientOptions, ClockHelp, Proxies, Proxy, look_up};
-pub use load::{LoadError, LoadOptions, Loaded, load, load_channel, load_file};
+pub use load::{Begun, LoadError, LoadOptions, Loaded, Packs, load, load_channel, load_file};
 pub use location::{BadLocation, Location};
 pub use mirrors::Mirrors;
 

@@ -27,6 +27,11 @@ impl Fixture {
 
     /// An image of these contents, so many chunks a pack.
     pub(super) fn of(plain: Vec<Vec<u8>>, each: usize) -> Self {
+        Self::by_profile(plain, each, 0)
+    }
+
+    /// The same with a profile of so many chunks.
+    pub(super) fn by_profile(plain: Vec<Vec<u8>>, each: usize, profiled: u32) -> Self {
         let root = Inode {
             mode: 0o040_755,
             uid: 0,
@@ -35,8 +40,12 @@ impl Fixture {
             mtime: Time::default(),
             kind: Kind::Directory { first: 0, count: 0 },
         };
-        let mut tables =
-            Tables { inodes: vec![root], xattr_sets: vec![Vec::new()], ..Tables::default() };
+        let mut tables = Tables {
+            inodes: vec![root],
+            xattr_sets: vec![Vec::new()],
+            profiled,
+            ..Tables::default()
+        };
         let mut packs = HashMap::new();
         for (pack, group) in plain.chunks(each).enumerate() {
             let mut bytes = Vec::new();

@@ -7,7 +7,7 @@ use flist::trust::PublicKey;
 use tests::lab::Server;
 use tests::root::run;
 use tests::tpm::{self, BANKS, Event, Tpm};
-use tests::vm::{Machine, Vm};
+use tests::vm::{ALWAYS, Machine, Vm};
 use tests::{images, out, refusal::LIMIT};
 
 type Result = anyhow::Result<()>;
@@ -68,7 +68,7 @@ fn the_register_holds_what_was_booted() -> Result {
     let url = "zimg.url=http://10.0.2.2:8080/a.flist";
     let signed = format!("{url} zimg.key={}", key.lines().last().unwrap_or_default());
     let (events, register) = measured(&signed, "tpm-tis")?;
-    let line = |arguments: &str| format!("zimg command-line console=ttyS0 panic=-1 {arguments}");
+    let line = |arguments: &str| format!("zimg command-line {ALWAYS} {arguments}");
     let image = format!("zimg root-hash {hash}");
     let want = [line(&signed), image.clone(), format!("zimg signers {id}")];
     assert_eq!(texts(&events), want);

@@ -164,7 +164,7 @@ impl Notes<'_> {
             "vdev" => "device",
             "ltgt" => "link",
             "xset" => "set",
-            "prof" => "profile",
+            "prof" | "soon" => "profile",
             "meta" => "pair",
             other => panic!("{other} has no notes"),
         };
@@ -174,6 +174,12 @@ impl Notes<'_> {
             let name = format!("{what} {row}");
             match tag.as_str() {
                 "chid" | "pkid" => self.note(32, &format!("{name}: id")),
+                "soon" => {
+                    self.note(32, "id of the pack");
+                    for what in ["its length", "offset in it", "length from there"] {
+                        self.number(|n| format!("{what}: {n}"));
+                    }
+                }
                 "ltgt" | "dnam" => {
                     let len = self.rest().iter().position(|&byte| byte == 0).unwrap();
                     if len == 0 {

@@ -5,6 +5,7 @@ mod damage;
 mod golden;
 mod hostile;
 mod second_reader;
+mod soon;
 mod spec;
 
 use std::sync::LazyLock;

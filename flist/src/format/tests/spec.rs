@@ -40,12 +40,12 @@ fn constants_agree() {
         MAX_TARGET_LEN; MAX_TARGETS_LEN; MAX_FILE_SIZE; MAX_XATTR_SETS; MAX_XATTRS;
         MAX_XATTR_NAME_LEN; MAX_XATTR_VALUE_LEN; MAX_XATTR_LIST_LEN; MAX_XATTRS_LEN; MAX_META;
         MAX_META_LEN; MAX_DEPTH; MAX_MAJOR; MAX_MINOR;
-        MAX_SIGNATURES; MAX_SIGNATURES_LEN; MAX_CHANNEL_LEN;
+        MAX_SIGNATURES; MAX_SIGNATURES_LEN; MAX_CHANNEL_LEN; MAX_SOON_LEN; BEGINNING_LEN;
     ];
     let spec = rows("Constants").into_iter().map(|row| (row[0].clone(), number(&row[1])));
     assert_eq!(spec.collect::<Vec<_>>(), code);
     let limits = include_str!("../../image/limits.rs").matches("pub const ").count();
-    assert_eq!(limits, code.len() - 14, "each limit of an image is in the table");
+    assert_eq!(limits, code.len() - 16, "each limit of an image is in the table");
     let magic = MAGIC.map(|byte| format!("{byte:02x}")).join(" ");
     assert!(SPEC.contains(&magic));
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::journal::Asked;
 use super::merge::adjacent;
 use crate::chunk::Chunk;
+use crate::format::MAX_SOON_LEN;
 
 /// Requests under way at a time. Each is a connection with a window of its own, so that together they
 /// fill a long link sooner than one would (a server sends some 14 KB before it hears of the first
@@ -14,8 +15,9 @@ use crate::chunk::Chunk;
 pub const STREAMS: usize = 4;
 
 /// Longest request, in stored bytes: what a reader may have to wait for that wants the last chunk of
-/// one, and on most ways long against what a round trip could carry.
-pub(super) const REQUEST: u64 = 512 << 10;
+/// one, and on most ways long against what a round trip could carry. The first is what an flist says is
+/// needed soon.
+pub(super) const REQUEST: u64 = MAX_SOON_LEN;
 
 /// What became of a prefetch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

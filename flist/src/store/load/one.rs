@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::Instant;
 
+use super::soon::Watch;
 use super::{LoadError, LoadOptions, Loaded, fetch, get};
 use crate::date;
 use crate::format::{self, FormatError, Layout};
@@ -32,14 +33,16 @@ impl Attempt<'_> {
         if location.is_channel() {
             return self.follow(location);
         }
-        let (flist, signatures) = self.with_signatures(location, self.options.max_len);
+        let mut watch = self.watch(location);
+        let see = &mut |block: &[u8]| watch.see(block);
+        let (flist, signatures) = self.with_signatures(location, self.options.max_len, see);
         let (bytes, root_hash) = flist.map_err(|error| self.store(error))?;
         let fetched = Instant::now();
         let approval = self
             .approve(&bytes, root_hash, signatures, location)
             .map_err(|refused| or_no_flist(refused, &bytes, location))?;
         let loaded = self.decode(&bytes, root_hash, location, fetched)?;
-        Ok(Loaded { approval, ..loaded })
+        Ok(Loaded { approval, begun: watch.begun(), ..loaded })
     }
 
     /// The channel at `location`, and who vouches for it.
@@ -48,7 +51,7 @@ impl Attempt<'_> {
         if !self.policy.wants_signatures() {
             return Err(refused(TrustError::KeylessChannel));
         }
-        let (bytes, signatures) = self.with_signatures(location, MAX_CHANNEL_LEN);
+        let (bytes, signatures) = self.with_signatures(location, MAX_CHANNEL_LEN, &mut |_block| {});
         let (bytes, _hash) = bytes.map_err(|error| self.store(error))?;
         let beside = location.beside(SUFFIX).to_string();
         self.policy.check_channel(&bytes, &signatures?, &beside, date::now()).map_err(refused)
@@ -63,13 +66,16 @@ impl Attempt<'_> {
         };
         // A hash that is demanded besides is that of the flist.
         wrong(at, self.policy.hash().unwrap_or(channel.root_hash), channel.root_hash)?;
-        let flist = fetch(self.client, &location, self.options.max_len, self.options.deadline);
+        let mut watch = self.watch(&location);
+        let see = &mut |block: &[u8]| watch.see(block);
+        let LoadOptions { max_len, deadline, .. } = *self.options;
+        let flist = fetch(self.client, &location, max_len, deadline, see);
         let (bytes, got) = flist.map_err(|error| self.store(error))?;
         let fetched = Instant::now();
         wrong(&location, channel.root_hash, got)
             .map_err(|refused| or_no_flist(refused, &bytes, &location))?;
         let loaded = self.decode(&bytes, got, &location, fetched)?;
-        Ok(Loaded { approval, channel: Some(channel), ..loaded })
+        Ok(Loaded { approval, channel: Some(channel), begun: watch.begun(), ..loaded })
     }
 
     /// What is left to do with the bytes of an flist that somebody vouches for.
@@ -94,16 +100,24 @@ impl Attempt<'_> {
             tries: self.tries,
             fetching: fetched.saturating_duration_since(self.start),
             decoding: fetched.elapsed(),
+            begun: None,
         })
     }
 
-    /// The bytes of the file, with their hash, and meanwhile its signatures, where some are demanded.
+    /// What an flist at `location` is to be shown to while it comes.
+    fn watch(&self, location: &Location) -> Watch<'_> {
+        Watch::new(self.client, self.options.packs.as_ref(), location)
+    }
+
+    /// The bytes of the file, which are shown as they come, with their hash, and meanwhile its signatures,
+    /// where some are demanded.
     fn with_signatures(
         &self,
         location: &Location,
         max_len: u64,
+        see: &mut dyn FnMut(&[u8]),
     ) -> (Result<Fetched, StoreError>, Result<Signatures, LoadError>) {
-        let file = || fetch(self.client, location, max_len, self.options.deadline);
+        let mut file = || fetch(self.client, location, max_len, self.options.deadline, see);
         if !self.policy.wants_signatures() {
             return (file(), Ok(Signatures::default()));
         }
