@@ -71,7 +71,8 @@ impl Begun {
     fn begin(client: &Client, location: &Location, soon: Soon) -> Option<Self> {
         let (send, blocks) = mpsc::channel();
         let (location, pack, range) = (location.clone(), soon.pack.id, soon.range.clone());
-        let store = store::open(client, &location);
+        // Whoever waits for it asks with more patience if this comes to nothing, or asks another.
+        let store = store::open(&client.hasty(), &location);
         let thread = thread::Builder::new().name("soon".to_owned()).stack_size(STACK);
         thread.spawn(move || send_all(&*store, &soon, &send)).ok()?;
         Some(Self { location, pack, range, blocks })

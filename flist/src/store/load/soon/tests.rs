@@ -53,7 +53,8 @@ fn serve(fixture: &Fixture, wait: Duration) -> (Server, Receiver<Option<Asked>>)
 }
 
 fn loaded(server: &Server, packs: Option<Packs>) -> Loaded {
-    let client = Client::new(ClientOptions::default()).unwrap();
+    let stall_timeout = Duration::from_secs(2);
+    let client = Client::new(ClientOptions { stall_timeout, ..ClientOptions::default() }).unwrap();
     let location = Location::Url(server.url("/a.flist"));
     let options = LoadOptions { packs, tries: 1, ..LoadOptions::default() };
     load(&client, &[location], &Policy::anything(), &options).unwrap()
@@ -129,11 +130,12 @@ type Fault = fn(&Asked, &mut dyn Stream) -> bool;
 
 #[test]
 fn what_fails_or_is_wrong_is_asked_for_again() {
-    let faults: [(&str, Fault); 4] = [
+    let faults: [(&str, Fault); 5] = [
         ("it says no", |_, to| {
             to.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").is_ok()
         }),
         ("it hangs up", |_, _| false),
+        ("it says nothing", |_, _| true),
         ("it breaks off", |asked, to| {
             let (first, last) = asked.range().unwrap();
             let head = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes";
