@@ -89,8 +89,10 @@ pub(crate) fn load(
     }
     let open = |location| {
         let store = store::open(client, location);
-        let begun = loaded.begun.take_if(|begun| begun.location() == location);
-        begun.map_or_else(|| Arc::clone(&store), |begun| begun.before(&store))
+        match loaded.begun.take_if(|begun| begun.location() == location) {
+            Some(begun) => begun.before(store),
+            None => store,
+        }
     };
     let stores = stores.iter().map(open).collect();
     let (root_hash, signers) = (loaded.root_hash, loaded.approval.signers);

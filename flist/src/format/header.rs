@@ -117,7 +117,19 @@ impl Layout {
     /// # Errors
     /// Whatever keeps this reader from an understanding of every section that matters.
     pub fn read(file: &[u8]) -> Result<Self, FormatError> {
-        let header = header(file)?;
+        let rest = file.get(HEADER_LEN..).unwrap_or_default();
+        Self::understand(header(file)?, rest)
+    }
+
+    /// The same of a file of which only the beginning is there, and of which nothing is verified; `None`
+    /// while that does not hold the whole table, and where this is no flist that this reader can read.
+    pub(super) fn peek(beginning: &[u8]) -> Option<Self> {
+        let (header, rest) = Header::ref_from_prefix(beginning).ok()?;
+        Self::understand(header, rest).ok().filter(|_| header.magic == MAGIC)
+    }
+
+    /// Header and section table, with which `rest` begins.
+    fn understand(header: &Header, rest: &[u8]) -> Result<Self, FormatError> {
         let version = header.version.get();
         if version > VERSION {
             return Err(FormatError::LaterVersion(version));
@@ -135,28 +147,11 @@ impl Layout {
         if count > MAX_SECTIONS {
             return Err(malformed("there are too many sections"));
         }
-        let rest = file.get(HEADER_LEN..).unwrap_or_default();
         let Ok((rows, _)) = <[Row]>::ref_from_prefix_with_elems(rest, count as usize) else {
             return Err(malformed("the section table reaches beyond the file"));
         };
-        let sections = table(rows, file.len() as u64)?;
+        let sections = table(rows, header.file_len.get())?;
         Ok(Self { version, compat: header.compat.get(), incompat, sections })
-    }
-
-    /// The sections of a file of which only the beginning is there, and of which nothing is verified; `None`
-    /// while that does not hold the whole table, and where this is no flist that this reader can read.
-    pub(super) fn peek(beginning: &[u8]) -> Option<Vec<Section>> {
-        let (header, rest) = Header::ref_from_prefix(beginning).ok()?;
-        let (version, count) = (header.version.get(), header.sections.get());
-        if header.magic != MAGIC
-            || version != VERSION
-            || header.incompat != 0
-            || count > MAX_SECTIONS
-        {
-            return None;
-        }
-        let (rows, _) = <[Row]>::ref_from_prefix_with_elems(rest, count as usize).ok()?;
-        table(rows, header.file_len.get()).ok()
     }
 
     /// The contents of the section of that name, decompressed; nothing where there is no such

@@ -47,8 +47,8 @@ impl Soon {
     /// What an flist that begins with `beginning` says of it, if that is enough of the file. Nothing of the
     /// file is verified: this may be asked for, and what comes is to be believed no more than the rest.
     pub fn peek(beginning: &[u8]) -> Option<Self> {
-        let sections = Layout::peek(beginning)?;
-        let section = sections.iter().find(|section| section.tag == SOON)?;
+        let layout = Layout::peek(beginning)?;
+        let section = layout.sections.iter().find(|section| section.tag == SOON)?;
         let start = usize::try_from(section.offset).ok()?;
         let end = start.checked_add(usize::try_from(section.stored_len).ok()?)?;
         let bytes = beginning.get(start..end).filter(|_| !section.is_compressed())?;

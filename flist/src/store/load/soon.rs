@@ -85,9 +85,8 @@ impl Begun {
 
     /// A store like `store`, which lies there. Who asks it first for just this stretch gets what was asked
     /// for already.
-    pub fn before(self, store: &Arc<dyn Store>) -> Arc<dyn Store> {
-        let (store, begun) = (Arc::clone(store), Arc::new(Mutex::new(Some(self))));
-        Arc::new(Ahead { store, begun })
+    pub fn before(self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(Ahead { store, begun: Arc::new(Mutex::new(Some(self))) })
     }
 }
 

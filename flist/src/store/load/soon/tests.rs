@@ -71,7 +71,7 @@ fn fetch(fixture: &Fixture, mut loaded: Loaded) -> u64 {
     let client = Client::new(ClientOptions::default()).unwrap();
     let begun = loaded.begun.take().unwrap();
     let store = store::open(&client, begun.location());
-    let store = begun.before(&store);
+    let store = begun.before(store);
     let mirrors = Mirrors::new(vec![store]).unwrap();
     let fetcher = Fetcher::new(Arc::new(loaded.image), mirrors, options()).unwrap();
     let (send, ended) = mpsc::channel();
