@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail, ensure};
 use argh::FromArgs;
-use flist::build::{Options, Progress, Report, Source, Stage, build};
+use flist::build::{First, Options, Progress, Report, Source, Stage, build};
 use flist::format::MAGIC;
 use flist::id::RootHash;
 use flist::profile::{MAX_PROFILE_LEN, Profile};
@@ -59,9 +59,13 @@ pub(crate) struct Args {
     #[argh(option)]
     threads: Option<NonZeroUsize>,
     /// profile of what a boot reads (`zimg mount --profile-out`, scripts/profile): laid out first, to
-    /// be fetched ahead of need; several are merged
+    /// be fetched ahead of need; several are merged (default: what a boot is expected to read, by what
+    /// the tree's init needs and starts)
     #[argh(option)]
     profile: Vec<PathBuf>,
+    /// lay nothing out first, not even what a boot is expected to read
+    #[argh(switch)]
+    no_profile: bool,
     /// record creation times too; the image then depends on when the tree was made
     #[argh(switch)]
     btime: bool,
@@ -102,7 +106,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         level: args.level,
         threads: args.threads,
         base: args.base.as_deref().map(open::base).transpose()?,
-        profile: profiles(&args.profile)?,
+        first: first(args)?,
         clamp: source_date_epoch()?,
         btime: args.btime,
         meta: metadata(args)?,
@@ -114,7 +118,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     bars.show(None);
     let report = result?;
     tell(&report);
-    print(&report, &args.out)
+    print(&report, args)
         .with_context(|| format!("{} is built, but: {}", args.out.display(), exit::STDOUT))?;
     match signer {
         Some((secret, name)) => sign(args, &report, &secret, name)
@@ -179,6 +183,18 @@ fn metadata(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
         _ => Err(Usage(format!("build: --label {label}: the form is KEY=VALUE")).into()),
     });
     title.chain(labels).collect()
+}
+
+/// What lies first: what one profile of all that are named says, or what is expected.
+fn first(args: &Args) -> anyhow::Result<First> {
+    match (args.profile.as_slice(), args.no_profile) {
+        ([], false) => Ok(First::Expected),
+        ([], true) => Ok(First::Nothing),
+        (_, true) => {
+            Err(Usage("build: --profile and --no-profile exclude each other".into()).into())
+        }
+        (paths, false) => profiles(paths).map(First::Profile),
+    }
 }
 
 /// One profile of all that are named.
@@ -251,13 +267,13 @@ fn tell(report: &Report) {
     }
 }
 
-fn print(report: &Report, path: &Path) -> io::Result<()> {
+fn print(report: &Report, args: &Args) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let inodes = &report.inodes;
     writeln!(
         out,
         "{}: {} in {} files, {} directories, {} symlinks, {} devices, {} pipes and sockets",
-        path.display(),
+        args.out.display(),
         text::bytes(report.file_bytes),
         inodes.files,
         inodes.directories,
@@ -276,7 +292,14 @@ fn print(report: &Report, path: &Path) -> io::Result<()> {
         text::bytes(report.packs.bytes_written),
     )?;
     let profile = &report.profile;
-    if profile.chunks > 0 || profile.missing > 0 {
+    if args.profile.is_empty() && profile.chunks > 0 {
+        writeln!(
+            out,
+            "a boot is expected to read {} in {} chunks: they lie first",
+            text::bytes(profile.stored_bytes),
+            profile.chunks,
+        )?;
+    } else if profile.chunks > 0 || profile.missing > 0 {
         writeln!(
             out,
             "profile: {} in {} chunks lie first; {} of its ranges are not in this tree",

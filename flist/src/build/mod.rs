@@ -2,11 +2,12 @@
 //! number of threads.
 //!
 //! Scan the tree, put its inodes in order, find equal contents, lay the distinct ones end to end,
-//! those of a profile first, cut, compress and pack them, and write the flist. A build that fails leaves nothing behind.
+//! those that a boot reads first, cut, compress and pack them, and write the flist. A build that fails leaves nothing behind.
 
 mod chunker;
 mod dedup;
 mod error;
+mod expect;
 mod feed;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod fuzzing;
@@ -29,12 +30,13 @@ use std::path::Path;
 use std::thread::ScopedJoinHandle;
 
 pub use error::BuildError;
-pub use options::{DEFAULT_LEVEL, Options, Progress, Source, Stage};
+pub use options::{DEFAULT_LEVEL, First, Options, Progress, Source, Stage};
 pub use packs::PackCounts;
 pub use report::{InodeCounts, LeftOut, Profiled, Report};
 
 use crate::format;
 use crate::image::{Image, Tables};
+use crate::profile::Profile;
 use layout::Layout;
 use output::Output;
 use packs::{Finished, Packs};
@@ -70,7 +72,11 @@ pub fn build(
     let same = dedup::first_of_equals(&input, threads, progress)?;
     progress.stage(Stage::Compress, distinct_bytes(&input, &same));
     let packs = Packs::new(output.packs(), options.base.as_ref());
-    let layout = Layout::new(&input, &same, &options.profile);
+    let layout = match &options.first {
+        First::Expected => Layout::new(&input, &same, &expect::expected(&input)?),
+        First::Profile(profile) => Layout::new(&input, &same, profile),
+        First::Nothing => Layout::new(&input, &same, &Profile::default()),
+    };
     let contents = pipeline::run(&input, &layout, packs, level, threads, progress)?;
     input.place.unchanged()?;
     progress.stage(Stage::Finish, 0);

@@ -38,6 +38,18 @@ impl Source {
     }
 }
 
+/// What of the contents is laid out first, to be fetched ahead of need.
+#[derive(Debug, Clone, Default)]
+pub enum First {
+    /// What a boot of the tree is expected to read, by what lies in it.
+    #[default]
+    Expected,
+    /// What a boot reads, in this order.
+    Profile(Profile),
+    /// Nothing in particular.
+    Nothing,
+}
+
 /// What may be chosen. The default is what `zimg build SOURCE OUT` does.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -49,8 +61,8 @@ pub struct Options {
     pub threads: Option<NonZeroUsize>,
     /// An image whose chunks are referred to, not written again.
     pub base: Option<Image>,
-    /// What a boot reads: laid out first and in this order, in packs of its own.
-    pub profile: Profile,
+    /// What is laid out first, in packs of its own.
+    pub first: First,
     /// Times later than this, in seconds since 1970, become it (`SOURCE_DATE_EPOCH`).
     pub clamp: Option<i64>,
     /// Record creation times. The image then depends on when the tree was made.

@@ -1,8 +1,11 @@
 //! Boots that end well, and what a booted system can do. Each machine is qemu with Debian's
 //! kernel; each has its own network namespace, so that ports and names are the test's own.
 
+use std::fs;
 use std::time::Duration;
 
+use anyhow::Context;
+use flist::profile::Profile;
 use tests::lab::Server;
 use tests::vm::{LIMIT, Vm};
 use tests::{images, overlaid};
@@ -25,6 +28,23 @@ fn ends_clean(mut vm: Vm) -> Result {
     Ok(())
 }
 
+/// Of what a boot read, by its profile, nearly all was expected when the image was built; which was not
+/// nearly all there is.
+fn was_expected(profile: &str) -> Result {
+    let image = flist::format::decode(&fs::read(images::folder()?.join("debian.flist"))?)?;
+    let bytes = |chunks: &[u32]| -> u64 {
+        chunks.iter().map(|&number| u64::from(image.chunks()[number as usize].stored_len)).sum()
+    };
+    let all: Vec<u32> = (0..u32::try_from(image.chunks().len())?).collect();
+    let start = profile.find("zimg profile").context("no profile")?;
+    let read = Profile::parse(&profile.as_bytes()[start..])?.chunks(&image);
+    let expected: Vec<u32> = image.profiled().collect();
+    let missed: Vec<u32> = read.iter().copied().filter(|chunk| !expected.contains(chunk)).collect();
+    assert!(bytes(&expected) < bytes(&all) / 3, "{} of {}", bytes(&expected), bytes(&all));
+    assert!(bytes(&missed) < bytes(&read) / 5, "{} of {}", bytes(&missed), bytes(&read));
+    Ok(())
+}
+
 /// The main promise: Debian to multi-user over DHCP, no unit failed, and everything in it works
 /// as on a disk. One boot, as boots are what costs time here.
 #[test]
@@ -35,6 +55,8 @@ fn debian_over_dhcp() -> Result {
     let state = vm.run("systemctl is-system-running --wait", LIMIT)?.0;
     assert_eq!(state.trim(), "running", "{}", vm.must("systemctl --failed", LIMIT)?);
     assert_eq!(vm.must("systemctl --failed --no-legend --plain", LIMIT)?.trim(), "");
+
+    was_expected(&vm.must("until cat /run/zimg/profile; do sleep 1; done", LIMIT)?)?;
 
     // The root is an overlay, its lower no longer to be seen, and setuid and devices are honoured.
     let mounts = vm.must("cat /proc/self/mounts", LIMIT)?;
@@ -104,7 +126,8 @@ fn a_static_address_and_a_root_without_an_init() -> Result {
 fn server_away_for_20_s_in_the_boot() -> Result {
     let _lab = images::lab()?;
     let server = serve()?;
-    let mut vm = overlaid::start(&images::arguments("debian.flist", 8080)?, &[])?;
+    let arguments = images::arguments("debian.flist", 8080)? + " zimg.prefetch=off";
+    let mut vm = overlaid::start(&arguments, &[])?;
     vm.wait_for("zimg: boot:", LIMIT)?;
     vm.wait_for("systemd[1]:", LIMIT)?;
     drop(server);

@@ -129,6 +129,8 @@ fn wrong_command_lines() -> Result {
     shop.refuses(&["inspect", "ftp://host/a.flist"], 2, &["ftp", "http"])?;
     shop.refuses(&["build", "tree", "b.flist", "--threads", "100000"], 2, &["100000", "512"])?;
     shop.refuses(&["build", "tree", ""], 2, &["empty"])?;
+    let both = ["build", "tree", "b.flist", "--profile", "x", "--no-profile"];
+    shop.refuses(&both, 2, &["--profile", "exclude"])?;
     shop.refuses(&["verify", "a.flist", "--store", "tree"], 2, &["--all-chunks"])?;
     shop.refuses(&["serve", ".", "--listen", "127.0.0.1:99999"], 2, &["ADDRESS:PORT"])?;
     shop.refuses(&["cat", "a.flist"], 2, &["path"])
@@ -253,6 +255,25 @@ fn a_build_can_be_interrupted() -> Result {
         assert_eq!(ended.and_then(|status| status.code()), Some(1), "{source}: {said}");
         assert_eq!(said, "zimg: interrupted\n", "{source}");
         assert_eq!(shop.files()?, before, "{source}: something was left behind");
+    }
+    Ok(())
+}
+
+/// What a boot is expected to read lies first, or nothing does.
+#[test]
+fn a_system_to_boot() -> Result {
+    let shop = Shop::new()?;
+    fs::create_dir(shop.path("tree/sbin"))?;
+    fs::write(shop.path("tree/sbin/init"), "#!/bin/sh\n")?;
+    for (options, said, chunks) in [
+        (&[][..], "a boot is expected to read 16 B in 1 chunks", 1),
+        (&["--no-profile"], "root hash", 0),
+    ] {
+        let built = shop.zimg(&[&["build", "tree", "b.flist"], options].concat())?;
+        assert!(text(&built.stdout).contains(said), "{built:?}");
+        let inspected = shop.zimg(&["inspect", "b.flist", "--json"])?;
+        let said = format!("\"profile_chunks\": {chunks}");
+        assert!(text(&inspected.stdout).contains(&said), "{inspected:?}");
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::compare::assert_same;
 use super::directory::awkward;
 use super::{Bench, noise};
-use crate::build::Options;
+use crate::build::{First, Options};
 use crate::image::{Image, Pack};
 use crate::profile::{Need, Profile};
 
@@ -20,7 +20,7 @@ fn options(needs: &[(&str, Range<u64>)]) -> Options {
         path: path.as_bytes().to_vec(),
         range: range.clone(),
     };
-    Options { profile: Profile::new(needs.iter().map(need)), ..Options::default() }
+    Options { first: First::Profile(Profile::new(needs.iter().map(need))), ..Options::default() }
 }
 
 /// Where in the content space byte `at` of a file lies.
