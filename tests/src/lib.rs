@@ -13,6 +13,7 @@ pub mod images;
 pub mod inbox;
 pub mod lab;
 pub mod mount;
+pub mod newest;
 pub mod ntp;
 pub mod out;
 pub mod overlaid;

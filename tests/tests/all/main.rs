@@ -20,6 +20,7 @@ mod mirrors;
 mod overlay;
 mod profile;
 mod refusals;
+mod rings;
 mod store_faults;
 mod tree;
 mod trust;

@@ -79,6 +79,8 @@ struct Expect<'a> {
     /// Those that were looked into: as what they are, and as a script.
     looked: HashSet<(u32, bool)>,
     units: HashSet<Vec<u8>>,
+    /// Names of programs, of which one file may have several.
+    names: HashSet<Vec<u8>>,
     /// Where the loader looks for libraries.
     libraries: Vec<Vec<u8>>,
 }
@@ -93,6 +95,7 @@ impl<'a> Expect<'a> {
             needed: HashSet::new(),
             looked: HashSet::new(),
             units: HashSet::new(),
+            names: HashSet::new(),
             libraries,
         })
     }
@@ -126,31 +129,39 @@ impl<'a> Expect<'a> {
 
     fn file(&mut self, path: &[u8], script: bool) -> Result<Vec<Want>, BuildError> {
         let Some(file) = self.view.file(path) else { return Ok(Vec::new()) };
-        if !self.need(&file) || !self.looked.insert((file.at, script)) {
+        if !self.need(&file) {
             return Ok(Vec::new());
         }
         let mut wants = Vec::new();
-        let contents = self.view.read(&file)?;
-        if let Some(elf) = Elf::parse(&contents) {
-            wants.extend(elf.interpreter.map(|path| Want::File(path.to_vec())));
-            let own = elf.run_path(&file.path);
-            let dirs = own.iter().chain(&self.libraries);
-            wants.extend(elf.needed.iter().filter_map(|name| {
-                let mut paths = dirs.clone().map(|dir| join(dir, name));
-                paths.find(|path| self.view.file(path).is_some()).map(Want::File)
-            }));
-        } else {
-            let interpreter = script::interpreter(&contents);
-            if script || interpreter.is_some() {
-                wants.extend(interpreter.map(|path| Want::File(path.to_vec())));
-                wants.extend(script::commands(&contents).into_iter().map(want_of));
+        if self.looked.insert((file.at, script)) {
+            let contents = self.view.read(&file)?;
+            if let Some(elf) = Elf::parse(&contents) {
+                wants.extend(self.loaded(&file, &elf));
+            } else {
+                let interpreter = script::interpreter(&contents);
+                if script || interpreter.is_some() {
+                    wants.extend(interpreter.map(|path| Want::File(path.to_vec())));
+                    wants.extend(script::commands(&contents).into_iter().map(want_of));
+                }
             }
         }
-        // A program may have another name than its file, as those of BusyBox do.
         for name in [name_of(path), name_of(&file.path)] {
-            wants.extend(known::read_by(name));
+            if self.names.insert(name.to_vec()) {
+                wants.extend(known::read_by(name));
+            }
         }
         Ok(wants)
+    }
+
+    /// The loader and the libraries of a program.
+    fn loaded(&self, file: &Found, elf: &Elf<'_>) -> Vec<Want> {
+        let own = elf.run_path(&file.path);
+        let dirs = own.iter().chain(&self.libraries);
+        let libraries = elf.needed.iter().filter_map(|name| {
+            let mut paths = dirs.clone().map(|dir| join(dir, name));
+            paths.find(|path| self.view.file(path).is_some())
+        });
+        elf.interpreter.map(<[u8]>::to_vec).into_iter().chain(libraries).map(Want::File).collect()
     }
 }
 

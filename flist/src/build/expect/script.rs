@@ -26,28 +26,34 @@ pub(super) fn interpreter(script: &[u8]) -> Option<&[u8]> {
     line.trim_ascii().split(u8::is_ascii_whitespace).next()
 }
 
-/// The commands of a script, in the order of its lines. An inittab's too, whose fields are parted by colons.
+/// The commands of a script, in the order of its lines, and what variables stand for that is a path, as
+/// they hold what is run or read. An inittab's commands too, whose fields are parted by colons.
 pub(super) fn commands(script: &[u8]) -> Vec<Command<'_>> {
-    let lines = script
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii_start().starts_with(b"#"));
-    lines
-        .flat_map(|line| line.split(|byte| b";|&(){}`:".contains(byte)))
-        .filter_map(first)
-        .collect()
+    let mut commands = Vec::new();
+    for line in script.split(|byte| *byte == b'\n') {
+        if !line.trim_ascii_start().starts_with(b"#") {
+            for words in line.split(|byte| b";|&(){}`:".contains(byte)) {
+                command(words, &mut commands);
+            }
+        }
+    }
+    commands
 }
 
-/// The command that begins here.
-fn first(words: &[u8]) -> Option<Command<'_>> {
-    let mut words = words
-        .split(u8::is_ascii_whitespace)
-        .map(bare)
-        .filter(|word| !word.is_empty())
-        .skip_while(|word| BEFORE.contains(word) || word.contains(&b'='));
-    match words.next()? {
-        b"." | b"source" => words.next().map(Command::Source),
-        word if word.starts_with(b"$") || BUILT_IN.contains(&word) => None,
-        word => Some(Command::Run(word)),
+/// Adds the command that begins here.
+fn command<'a>(words: &'a [u8], commands: &mut Vec<Command<'a>>) {
+    let words = words.split(u8::is_ascii_whitespace).map(bare);
+    let mut words = words.filter(|word| !word.is_empty() && !BEFORE.contains(word));
+    for word in words.by_ref() {
+        if let Some(equals) = word.iter().position(|byte| *byte == b'=') {
+            let value = bare(word.get(equals + 1..).unwrap_or_default());
+            commands.extend(value.starts_with(b"/").then_some(Command::Run(value)));
+        } else if word == b"." || word == b"source" {
+            return commands.extend(words.next().map(Command::Source));
+        } else {
+            let runs = !word.starts_with(b"$") && !BUILT_IN.contains(&word);
+            return commands.extend(runs.then_some(Command::Run(word)));
+        }
     }
 }
 

@@ -230,14 +230,14 @@ fn a_tree_without_init_and_what_is_too_long() {
 fn commands_stand_where_they_stand() {
     use Command::{Run, Source};
     let text =
-        b"#!/bin/sh -e\n# a comment\n a b; c|d && e || ! f\n. g\nsource \"/h\" i\nX=1 'j' k\n\
+        b"#!/bin/sh -e\n# a comment\n a b; c|d && e || ! f\n. g\nsource \"/h\" i\nX=1 Y=\"/i\" 'j' k\n\
         if [ -x l ]; then exec m; fi\n(n) `o` $(p)\necho q\n\nr=$(s)\n";
     let runs = |words: [&'static str; 5]| words.map(|word| Run(word.as_bytes()));
     let mut wanted = Vec::from(runs(["a", "c", "d", "e", "f"]));
     wanted.extend([Source(b"g"), Source(b"/h")]);
     // The shell's own words pass for programs, which there are none of.
-    wanted.extend(runs(["j", "m", "fi", "n", "o"]));
-    wanted.extend(["p", "s"].map(|word| Run(word.as_bytes())));
+    wanted.extend(runs(["/i", "j", "m", "fi", "n"]));
+    wanted.extend(["o", "p", "s"].map(|word| Run(word.as_bytes())));
     assert_eq!(script::commands(text), wanted);
     assert_eq!(script::interpreter(text), Some(&b"/bin/sh"[..]));
     assert_eq!(script::interpreter(b"# /bin/sh"), None);

@@ -72,6 +72,9 @@ fn archives_are_read_in_ranges_too() {
     let bench = Bench::new();
     let source = bench.path("tree");
     tree(&source);
+    fs::create_dir_all(source.join("sbin")).unwrap();
+    let init = "#!/d/c\n";
+    fs::write(source.join("sbin/init"), init).unwrap();
     let needs = options(&[("/d/b", 4096..100_000), ("/a", 0..1 << 40), ("/d/b", 8192..1 << 21)]);
     let tar = bench.path("tree.tar");
     let status = Command::new("tar")
@@ -82,11 +85,20 @@ fn archives_are_read_in_ranges_too() {
         .arg(".")
         .status();
     assert!(status.unwrap().success());
-    let (of_directory, _) = bench.image(&source, "x.flist", &needs);
-    let (of_tar, _) = bench.image(&tar, "y.flist", &needs);
-    assert_same(&bench, "y.flist", &source);
     let contents = |image: &Image| (image.tables().extents.clone(), image.chunks().to_vec());
-    assert_eq!(contents(&of_directory), contents(&of_tar));
+    for options in [needs, Options::default()] {
+        let (of_directory, _) = bench.image(&source, "x.flist", &options);
+        let (of_tar, _) = bench.image(&tar, "y.flist", &options);
+        assert_same(&bench, "y.flist", &source);
+        assert_eq!(contents(&of_directory), contents(&of_tar));
+        assert!(!of_tar.profiled().is_empty());
+    }
+    // What is expected is looked for in an archive as in a directory.
+    let (of_tar, _) = bench.image(&tar, "z.flist", &Options::default());
+    assert_eq!(
+        [place(&of_tar, "/sbin/init", 0), place(&of_tar, "/d/c", 0)],
+        [0, init.len() as u64]
+    );
 }
 
 #[test]
