@@ -41,6 +41,10 @@ By `-icount` guest time is what the guest executes, a nanosecond an instruction,
 how fast the machine is nor what else it does has a part in it, nor what the emulator does between two
 instructions, to which a switch from one address space to another is dear.";
 
+/// What the image without a profile is.
+const EXPECTED: &str = "\
+Without a profile, what lies first in the image, and is fetched ahead of need, is what the build expected.";
+
 const WAYS: [Way; 5] = [
     Way { name: "host, -icount", path: None, most: 1.05, counted: true },
     Way { name: "host", path: None, most: 1.05, counted: false },
@@ -56,6 +60,7 @@ pub(crate) const LEASE: &str = "printf '#!/bin/sh\\n[ $1 = bound ] && ifconfig $
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     report.section("Boot from far away");
     report.note(COUNTED);
+    report.note(EXPECTED);
     let dir = bench.scratch.path().join("far");
     fs::create_dir(&dir)?;
     let image = dir.join("debian.squashfs");
