@@ -59,8 +59,8 @@ pub(crate) struct Args {
     #[argh(option)]
     threads: Option<NonZeroUsize>,
     /// profile of what a boot reads (`zimg mount --profile-out`, scripts/profile): laid out first, to
-    /// be fetched ahead of need; several are merged (default: what a boot is expected to read, by what
-    /// the tree's init needs and starts)
+    /// be fetched ahead of need; several are merged (default: what a boot is expected to read: small
+    /// files of /etc, and what the tree's init needs and starts)
     #[argh(option)]
     profile: Vec<PathBuf>,
     /// lay nothing out first, not even what a boot is expected to read

@@ -88,7 +88,7 @@ pub fn build(
     undo.keep();
 
     let profile = Profiled::new(&image, &layout);
-    Ok(Report::new(&image, &flist, counts, profile, found, options.base_warnings(level)))
+    Ok(Report::new(&image, &flist, counts, profile, found, options.base_warnings(level, &image)))
 }
 
 /// The tree, where its contents lie, and what was left out.

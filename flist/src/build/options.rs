@@ -97,8 +97,8 @@ impl Options {
         Ok(own.chain(self.meta.iter().cloned()).collect())
     }
 
-    /// Why few of the base's chunks may fit, though the contents be equal.
-    pub(super) fn base_warnings(&self, level: i32) -> Vec<String> {
+    /// Why few of the base's chunks may fit `image`, though the contents be equal.
+    pub(super) fn base_warnings(&self, level: i32, image: &Image) -> Vec<String> {
         let Some(base) = &self.base else { return Vec::new() };
         let ours = [
             (META_COMPRESSOR, compressor()),
@@ -114,7 +114,13 @@ impl Options {
                 theirs.unwrap_or("unknown"),
             )),
         };
-        ours.into_iter().filter_map(differs).collect()
+        let laid = match (base.profiled().is_empty(), image.profiled().is_empty()) {
+            (true, false) => Some("the base lays nothing first, this image what a boot reads"),
+            (false, true) => Some("the base lays first what a boot reads, this image nothing"),
+            _ => None,
+        };
+        let laid = laid.map(|laid| format!("{laid}: equal contents may be stored again"));
+        ours.into_iter().filter_map(differs).chain(laid).collect()
     }
 }
 

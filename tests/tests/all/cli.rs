@@ -265,6 +265,7 @@ fn a_system_to_boot() -> Result {
     let shop = Shop::new()?;
     fs::create_dir(shop.path("tree/sbin"))?;
     fs::write(shop.path("tree/sbin/init"), "#!/bin/sh\n")?;
+    fs::set_permissions(shop.path("tree/sbin/init"), fs::Permissions::from_mode(0o755))?;
     for (options, said, chunks) in [
         (&[][..], "a boot is expected to read 16 B in 1 chunks", 1),
         (&["--no-profile"], "root hash", 0),

@@ -1,10 +1,15 @@
 //! What well-known programs read that nothing in them tells, and where libraries lie.
 
+use std::collections::HashSet;
+
 use super::super::BuildError;
 use super::view::View;
 use super::{Want, fits};
 
-/// Where loaders look by themselves.
+/// Where loaders are told where to look, in how many directories at most, and where they look by
+/// themselves.
+const CONFIGURATION: [&str; 2] = ["/etc/ld.so.conf", "/etc/ld.so.conf.d/*.conf"];
+const MOST_DIRS: usize = 64;
 const LIBRARIES: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 
 /// Programs by name, and what they read: patterns of paths, and names of units.
@@ -67,28 +72,32 @@ const READ_BY: [(&str, &[&str]); 15] = [
     ("openrc", &["/lib/rc/sh/*", "/usr/libexec/rc/sh/*", "/lib/rc/bin/*", "/etc/runlevels/*/*"]),
 ];
 
-/// What the program or library of this name reads.
-pub(super) fn read_by(name: &[u8]) -> Vec<Want> {
-    let reads = READ_BY.iter().filter(|(known, _)| fits(known, name));
-    let want = |read: &&'static str| match *read {
-        "/etc/inittab" => Want::Script(read.as_bytes().to_vec()),
-        pattern if pattern.starts_with('/') => Want::Matching(pattern),
-        unit => Want::Unit(unit.as_bytes().to_vec()),
-    };
-    reads.flat_map(|(_, reads)| *reads).map(want).collect()
+/// What the program or library of these names reads, that no other did before (`told`).
+pub(super) fn read_by(names: &[&[u8]], told: &mut HashSet<usize>) -> Vec<Want> {
+    let mut wants = Vec::new();
+    for (row, (known, reads)) in READ_BY.iter().enumerate() {
+        if names.iter().any(|name| fits(known, name)) && told.insert(row) {
+            wants.extend(reads.iter().map(|read| match *read {
+                "/etc/inittab" => Want::Script(read.as_bytes().to_vec()),
+                pattern if pattern.starts_with('/') => Want::Matching(pattern),
+                unit => Want::Unit(unit.as_bytes().to_vec()),
+            }));
+        }
+    }
+    wants
 }
 
 /// Where the loader of the tree looks for libraries: where its configuration says, then by itself.
 pub(super) fn libraries(view: &mut View<'_>) -> Result<Vec<Vec<u8>>, BuildError> {
     let mut dirs = Vec::new();
-    for path in view.matching("/etc/ld.so.conf.d/*.conf") {
-        let Some(file) = view.file(&path).filter(|file| file.size <= super::SMALL) else {
-            continue;
-        };
-        let text = view.read(&file)?;
-        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        dirs.extend(lines.filter(|line| line.starts_with(b"/")).map(<[u8]>::to_vec));
+    for path in CONFIGURATION.map(|pattern| view.matching(pattern)).concat() {
+        if let Some(file) = view.file(&path).filter(|_| dirs.len() < MOST_DIRS) {
+            let text = view.read(&file, super::SMALL)?;
+            let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+            dirs.extend(lines.filter(|line| line.starts_with(b"/")).map(<[u8]>::to_vec));
+        }
     }
+    dirs.truncate(MOST_DIRS);
     dirs.extend(LIBRARIES.map(|dir| dir.as_bytes().to_vec()));
     Ok(dirs)
 }

@@ -2,7 +2,8 @@
 //! what these start, as far as the files themselves tell: the libraries a program names, the commands
 //! of a script, the units of systemd, and a table of what well-known programs read.
 //!
-//! A hint like any profile: what is expected wrongly is fetched in vain, and nothing else comes of it.
+//! A hint like any profile: what is expected wrongly is fetched in vain. Trees are looked into that anybody
+//! may have made, so each limit here has a name; what is beyond is not expected.
 
 mod elf;
 mod known;
@@ -22,9 +23,11 @@ use view::{Found, View};
 /// What a kernel starts, the first there is. Where there is but a shell, nobody knows what it will be told.
 const INITS: [&str; 3] = ["/sbin/init", "/etc/init", "/bin/init"];
 
-/// Where the configuration lies; most of what a boot reads of it are small files.
+/// Where the configuration lies; most of what a boot reads of it are small files, of which there may be so
+/// many bytes.
 const CONFIGURATION: &str = "/etc";
 const SMALL: u64 = 64 << 10;
+const MOST_SMALL: u64 = 8 << 20;
 
 /// Where commands are looked for.
 const PATH: [&str; 6] =
@@ -34,6 +37,12 @@ const PATH: [&str; 6] =
 /// is read, and a Debian's boot reads 40 MB in all.
 const LONGEST: u64 = 16 << 20;
 const MOST: u64 = 96 << 20;
+
+/// Bytes of a script; what is longer is an archive behind one.
+const LONGEST_SCRIPT: u64 = 256 << 10;
+
+/// How many things are wanted, each as often as something wants it: 1,900 for a Debian.
+const MOST_WANTS: usize = 1 << 16;
 
 /// Something that will be read.
 enum Want {
@@ -49,21 +58,30 @@ enum Want {
     Unit(Vec<u8>),
 }
 
-/// What a boot of the tree is expected to read, in an order it might do so; nothing, where there is no init.
+/// What a boot of the tree is expected to read, in an order it might do so; nothing, where there is no init
+/// that tells.
 pub(super) fn expected(input: &Input) -> Result<Profile, BuildError> {
-    let mut expect = Expect::new(View::new(input))?;
-    let Some(init) = INITS.iter().find(|init| expect.view.file(init.as_bytes()).is_some()) else {
+    let view = View::new(input);
+    let there = |path: &&str| view.file(path.as_bytes()).filter(|file| file.executable);
+    let init = INITS.iter().find_map(|path| Some((*path, there(path)?)));
+    let Some((init, _)) = init.filter(|(_, file)| file.size <= LONGEST) else {
         return Ok(Profile::default());
     };
+    let mut expect = Expect::new(view)?;
     for file in expect.view.below(CONFIGURATION.as_bytes()) {
-        if file.size <= SMALL {
+        if file.size <= SMALL && expect.bytes + file.size <= MOST_SMALL {
             expect.need(&file);
         }
     }
     // Depth first, in order: the last is the next.
     let mut wanted = vec![Want::File(init.as_bytes().to_vec())];
+    let mut wants = 0;
     while let Some(want) = wanted.pop() {
         let mut more = expect.meet(want)?;
+        wants += more.len();
+        if wants > MOST_WANTS {
+            break;
+        }
         more.reverse();
         wanted.append(&mut more);
     }
@@ -79,8 +97,8 @@ struct Expect<'a> {
     /// Those that were looked into: as what they are, and as a script.
     looked: HashSet<(u32, bool)>,
     units: HashSet<Vec<u8>>,
-    /// Names of programs, of which one file may have several.
-    names: HashSet<Vec<u8>>,
+    /// Rows of the table of what is known.
+    known: HashSet<usize>,
     /// Where the loader looks for libraries.
     libraries: Vec<Vec<u8>>,
 }
@@ -95,7 +113,7 @@ impl<'a> Expect<'a> {
             needed: HashSet::new(),
             looked: HashSet::new(),
             units: HashSet::new(),
-            names: HashSet::new(),
+            known: HashSet::new(),
             libraries,
         })
     }
@@ -117,10 +135,14 @@ impl<'a> Expect<'a> {
         })
     }
 
-    /// Whether the file fits in.
+    /// Whether the file fits in, or is needed already.
     fn need(&mut self, file: &Found) -> bool {
+        if self.needed.contains(&file.at) {
+            return true;
+        }
         let fits = file.size <= LONGEST && self.bytes + file.size <= MOST;
-        if fits && file.size > 0 && self.needed.insert(file.at) {
+        if fits && file.size > 0 {
+            self.needed.insert(file.at);
             self.bytes += file.size;
             self.needs.push(Need { path: file.path.clone(), range: 0..file.size });
         }
@@ -134,34 +156,40 @@ impl<'a> Expect<'a> {
         }
         let mut wants = Vec::new();
         if self.looked.insert((file.at, script)) {
-            let contents = self.view.read(&file)?;
+            let contents = self.view.read(&file, file.size)?;
             if let Some(elf) = Elf::parse(&contents) {
-                wants.extend(self.loaded(&file, &elf));
-            } else {
+                wants.extend(self.loaded(&file, &elf)?);
+            } else if file.size <= LONGEST_SCRIPT {
                 let interpreter = script::interpreter(&contents);
-                if script || interpreter.is_some() {
-                    wants.extend(interpreter.map(|path| Want::File(path.to_vec())));
+                wants.extend(interpreter.iter().flat_map(|by| by.commands()).map(want_of));
+                if script || interpreter.is_some_and(script::Interpreter::is_shell) {
                     wants.extend(script::commands(&contents).into_iter().map(want_of));
                 }
             }
         }
-        for name in [name_of(path), name_of(&file.path)] {
-            if self.names.insert(name.to_vec()) {
-                wants.extend(known::read_by(name));
-            }
-        }
+        // One file may have several names, as BusyBox has.
+        wants.extend(known::read_by(&[name_of(path), name_of(&file.path)], &mut self.known));
         Ok(wants)
     }
 
     /// The loader and the libraries of a program.
-    fn loaded(&self, file: &Found, elf: &Elf<'_>) -> Vec<Want> {
-        let own = elf.run_path(&file.path);
-        let dirs = own.iter().chain(&self.libraries);
-        let libraries = elf.needed.iter().filter_map(|name| {
-            let mut paths = dirs.clone().map(|dir| join(dir, name));
-            paths.find(|path| self.view.file(path).is_some())
-        });
-        elf.interpreter.map(<[u8]>::to_vec).into_iter().chain(libraries).map(Want::File).collect()
+    fn loaded(&mut self, file: &Found, elf: &Elf<'_>) -> Result<Vec<Want>, BuildError> {
+        let mut wants: Vec<Want> =
+            elf.interpreter.iter().map(|path| Want::File(path.to_vec())).collect();
+        let mut dirs = elf.run_path(&file.path);
+        dirs.extend_from_slice(&self.libraries);
+        for name in &elf.needed {
+            for path in dirs.iter().map(|dir| join(dir, name)) {
+                let Some(library) = self.view.file(&path) else { continue };
+                // The loader passes over those of another machine.
+                if elf::machine_of(&self.view.read(&library, elf::HEADER_LEN)?) == Some(elf.machine)
+                {
+                    wants.push(Want::File(path));
+                    break;
+                }
+            }
+        }
+        Ok(wants)
     }
 }
 

@@ -20,10 +20,37 @@ const BEFORE: [&[u8]; 14] = [
 const BUILT_IN: [&[u8]; 9] =
     [b"[", b"test", b"echo", b"printf", b"kill", b"pwd", b"true", b"false", b"time"];
 
-/// The program that the first line of a script names.
-pub(super) fn interpreter(script: &[u8]) -> Option<&[u8]> {
+/// The shells whose words are understood.
+const SHELLS: [&[u8]; 9] =
+    [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh", b"busybox", b"openrc-run", b"runscript"];
+
+/// What the first line of a script says it is run by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interpreter<'a> {
+    path: &'a [u8],
+    /// What `env` shall look for.
+    name: Option<&'a [u8]>,
+}
+
+impl<'a> Interpreter<'a> {
+    /// What that comes to.
+    pub(super) fn commands(self) -> impl Iterator<Item = Command<'a>> {
+        [Some(self.path), self.name].into_iter().flatten().map(Command::Run)
+    }
+
+    /// Whether it is a shell.
+    pub(super) fn is_shell(self) -> bool {
+        SHELLS.contains(&self.name.unwrap_or_else(|| super::name_of(self.path)))
+    }
+}
+
+/// The interpreter that a script names.
+pub(super) fn interpreter(script: &[u8]) -> Option<Interpreter<'_>> {
     let line = script.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    line.trim_ascii().split(u8::is_ascii_whitespace).next()
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let path = words.next()?;
+    let name = words.find(|word| !word.starts_with(b"-"));
+    Some(Interpreter { path, name: name.filter(|_| super::name_of(path) == b"env") })
 }
 
 /// The commands of a script, in the order of its lines, and what variables stand for that is a path, as

@@ -62,14 +62,43 @@ fn the_libraries_of_a_program_are_those_that_the_loader_takes() {
         fs::copy(file, copy).unwrap();
     }
     fs::create_dir_all(dir.path().join("etc/ld.so.conf.d")).unwrap();
+    // One of another machine is passed over.
+    let other = dir.path().join("opt/other");
+    fs::create_dir_all(&other).unwrap();
+    for file in &files {
+        let mut bytes = fs::read(file).unwrap();
+        bytes[18] ^= 1;
+        fs::write(other.join(&file[file.rfind('/').unwrap() + 1..]), bytes).unwrap();
+    }
+    let conf = "include /etc/ld.so.conf.d/*.conf\n/opt/other\n";
+    fs::write(dir.path().join("etc/ld.so.conf"), conf).unwrap();
     let dirs: String =
         files.iter().map(|file| format!("{}\n", &file[..file.rfind('/').unwrap()])).collect();
     fs::write(dir.path().join("etc/ld.so.conf.d/all.conf"), dirs).unwrap();
     fs::create_dir_all(dir.path().join("sbin")).unwrap();
     fs::copy("/bin/bash", dir.path().join("sbin/init")).unwrap();
 
-    files.extend(["/sbin/init", "/etc/ld.so.conf.d/all.conf"].map(str::to_owned));
+    files
+        .extend(["/sbin/init", "/etc/ld.so.conf", "/etc/ld.so.conf.d/all.conf"].map(str::to_owned));
     assert_eq!(paths(dir.path()).into_iter().collect::<BTreeSet<_>>(), files);
+}
+
+#[test]
+fn a_program_says_itself_where_its_libraries_lie() {
+    let dir = tree(&[("sbin/old", ""), ("usr/lib/own/old", "")]);
+    let link = |arguments: &[&str]| {
+        let mut cc = Process::new("cc");
+        cc.current_dir(dir.path()).args(["-shared", "-nostdlib"]);
+        cc.args(["-x", "c", "/dev/null", "-x", "none"]);
+        assert!(cc.args(arguments).status().unwrap().success());
+    };
+    link(&["-o", "usr/lib/own/libinner.so.1", "-Wl,-soname,libinner.so.1"]);
+    let rpath = "-Wl,--no-as-needed,-rpath,/nowhere:$ORIGIN/../usr/lib/own";
+    link(&["-o", "sbin/init", rpath, "usr/lib/own/libinner.so.1"]);
+    // The control: where every program looks there is one too.
+    let usual = dir.path().join("usr/lib/libinner.so.1");
+    fs::copy(dir.path().join("usr/lib/own/libinner.so.1"), &usual).unwrap();
+    assert_eq!(paths(dir.path()), ["/sbin/init", "/usr/lib/own/libinner.so.1"]);
 }
 
 #[test]
@@ -209,21 +238,53 @@ fn links_are_followed_inside_the_tree() {
 fn a_tree_without_init_and_what_is_too_long() {
     let dir = tree(&[("bin/sh", "sh"), ("etc/passwd.txt", "root")]);
     assert!(paths(dir.path()).is_empty(), "what a shell will be told is not known");
-    let dir = tree(&[
-        ("sbin/init", "#!/bin/big\nsmall\n"),
+    let grow = |dir: &Path, name: &str, len: u64| {
+        fs::File::options().write(true).open(dir.join(name)).unwrap().set_len(len).unwrap();
+    };
+    let files = [
+        ("sbin/init", "#!/bin/big\n"),
         ("bin/big", ""),
-        ("bin/small", "x"),
         ("etc/big.txt", ""),
+        ("etc/.git/object.txt", "hidden"),
+        ("bin/init", "#!/bin/sh\nsmall\n"),
+        ("bin/small", "x"),
+    ];
+    let dir = tree(&files);
+    grow(dir.path(), "bin/big", LONGEST + 1);
+    grow(dir.path(), "etc/big.txt", SMALL + 1);
+    assert_eq!(paths(dir.path()), ["/sbin/init"]);
+    // What can't be started is none.
+    fs::set_permissions(dir.path().join("sbin/init"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(paths(dir.path()), ["/bin/init", "/bin/small"]);
+    grow(dir.path(), "bin/init", LONGEST + 1);
+    assert!(paths(dir.path()).is_empty(), "it tells nothing");
+}
+
+/// Units that draw in ever more of themselves, directories by links of which there are ever more paths, and
+/// scripts that name each other come to an end.
+#[test]
+fn what_has_no_end_ends() {
+    let many: String = (0..5000).map(|number| format!("Wants=b@%i{number}.service\n")).collect();
+    let dir = tree(&[
+        ("sbin/init", "-> /lib/systemd/systemd"),
+        ("lib/systemd/systemd", "systemd"),
+        ("lib/systemd/system/default.target", "[Unit]\nWants=a@x.service b@x.service\n"),
+        ("lib/systemd/system/a@.service", "[Unit]\nWants=a@%ix.service a@%iy.service\n"),
+        ("lib/systemd/system/b@.service", &many),
+        ("lib/systemd/system-generators/NetworkManager", "#!/bin/sh\n. /bin/sh\n/bin/other\n"),
+        ("bin/sh", "#!/bin/other\n"),
+        ("bin/other", "#!/bin/sh\n/bin/sh\n"),
     ]);
-    fs::File::options()
-        .write(true)
-        .open(dir.path().join("bin/big"))
-        .unwrap()
-        .set_len(LONGEST + 1)
-        .unwrap();
-    fs::write(dir.path().join("etc/big.txt"), vec![1; 1 + usize::try_from(SMALL).unwrap()])
-        .unwrap();
-    assert_eq!(paths(dir.path()), ["/sbin/init", "/bin/small"]);
+    for number in 0..300 {
+        let plugins = dir.path().join("usr/lib/NetworkManager");
+        fs::create_dir_all(&plugins).unwrap();
+        symlink("NetworkManager", dir.path().join(format!("usr/lib/{number}"))).unwrap();
+        symlink(".", plugins.join(format!("{number}"))).unwrap();
+        symlink(".", plugins.join("NetworkManager")).ok();
+        fs::write(plugins.join(format!("{number}.so")), "x").unwrap();
+    }
+    let paths = paths(dir.path());
+    assert!(paths.iter().any(|path| path == "/usr/lib/NetworkManager/7.so"), "the control");
 }
 
 #[test]
@@ -239,8 +300,24 @@ fn commands_stand_where_they_stand() {
     wanted.extend(runs(["/i", "j", "m", "fi", "n"]));
     wanted.extend(["o", "p", "s"].map(|word| Run(word.as_bytes())));
     assert_eq!(script::commands(text), wanted);
-    assert_eq!(script::interpreter(text), Some(&b"/bin/sh"[..]));
-    assert_eq!(script::interpreter(b"# /bin/sh"), None);
+    for (line, programs, shell) in [
+        (&b"#!/bin/sh -e\n"[..], &[&b"/bin/sh"[..]][..], true),
+        (b"#! /usr/bin/env -S bash", &[b"/usr/bin/env", b"bash"], true),
+        (b"#!/usr/bin/env python3\n", &[b"/usr/bin/env", b"python3"], false),
+        (b"#!/sbin/openrc-run\n", &[b"/sbin/openrc-run"], true),
+    ] {
+        let interpreter = script::interpreter(line).unwrap();
+        let runs: Vec<_> = programs.iter().map(|program| Run(program)).collect();
+        assert_eq!(
+            (interpreter.commands().collect::<Vec<_>>(), interpreter.is_shell()),
+            (runs, shell)
+        );
+    }
+    assert!(
+        ["# /bin/sh", "#!", "#! \n", ""]
+            .iter()
+            .all(|l| script::interpreter(l.as_bytes()).is_none())
+    );
 }
 
 proptest! {
@@ -264,7 +341,9 @@ proptest! {
         init.truncate(len.min(1 + cut.index(2 * len)));
         let dir = tree(&[("bin/sh", "sh")]);
         fs::create_dir(dir.path().join("sbin")).unwrap();
-        fs::write(dir.path().join("sbin/init"), &init).unwrap();
+        let path = dir.path().join("sbin/init");
+        fs::write(&path, &init).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         prop_assert_eq!(&paths(dir.path())[0], "/sbin/init");
     }
 }

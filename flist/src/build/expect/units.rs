@@ -2,7 +2,7 @@
 
 use super::super::BuildError;
 use super::view::Found;
-use super::{Command, Expect, Want, join, name_of, want_of};
+use super::{Command, Expect, SMALL, Want, join, name_of, want_of};
 
 /// Where they lie, those that count first.
 const DIRS: [&str; 4] = [
@@ -11,6 +11,9 @@ const DIRS: [&str; 4] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
+
+/// Bytes of a unit's name, as in systemd (`UNIT_NAME_MAX`).
+const LONGEST_NAME: usize = 255;
 
 /// Settings that name units which come along.
 const DRAWS_IN: [&[u8]; 7] =
@@ -22,7 +25,7 @@ const RUNS: [&[u8]; 4] = [b"ExecCondition", b"ExecStartPre", b"ExecStart", b"Exe
 impl Expect<'_> {
     /// A unit is wanted. Returns what comes with it: what it draws in, then what it starts.
     pub(super) fn unit(&mut self, name: Vec<u8>) -> Result<Vec<Want>, BuildError> {
-        if !self.units.insert(name.clone()) {
+        if name.len() > LONGEST_NAME || !self.units.insert(name.clone()) {
             return Ok(Vec::new());
         }
         let (template, instance) = template_of(&name).unzip();
@@ -63,12 +66,16 @@ impl Expect<'_> {
         if let Some(stem) = name.strip_suffix(b".socket") {
             drawn.push([stem, b".service"].concat());
         }
+        drawn.retain(|name| !self.units.contains(name));
         Ok(drawn.into_iter().map(Want::Unit).chain(run).collect())
     }
 
-    /// The text of a file, which is needed then; none of one that does not fit in.
+    /// The text of a file, which is needed then; none of one that does not fit in, or is long.
     fn text(&mut self, file: &Found) -> Result<Vec<u8>, BuildError> {
-        if self.need(file) { self.view.read(file) } else { Ok(Vec::new()) }
+        if file.size > SMALL || !self.need(file) {
+            return Ok(Vec::new());
+        }
+        self.view.read(file, SMALL)
     }
 }
 

@@ -3,12 +3,19 @@
 use super::super::BuildError;
 use super::super::read::{Input, Reader};
 use super::super::tree::{Entry, NodeId, ROOT, What};
+use crate::image::MAX_TARGET_LEN;
+
+/// What is read in part is read in whole pages.
+const PAGE: u64 = 4096;
 
 /// As many links one path may lead over, as in Linux (`MAXSYMLINKS`).
 const MOST_LINKS: usize = 40;
 
 /// Directories below another are looked into so deep.
 const DEEPEST: usize = 8;
+
+/// So many paths fit a pattern.
+const MOST_FITTING: usize = 4096;
 
 /// A regular file.
 pub(super) struct Found {
@@ -50,7 +57,8 @@ impl<'a> View<'a> {
         dir.map_or(&[], |names| self.input.tree.entries(self.node(&names)))
     }
 
-    /// All regular files in and below the directory that `path` leads to, in order; links are not followed.
+    /// The regular files in and below the directory that `path` leads to, in order; links are not followed,
+    /// and what is hidden is left out.
     pub(super) fn below(&self, path: &[u8]) -> Vec<Found> {
         let mut found = Vec::new();
         if let Some(mut names) = self.resolve(path) {
@@ -60,7 +68,8 @@ impl<'a> View<'a> {
     }
 
     fn gather(&self, names: &mut Vec<&'a Entry>, deeper: usize, found: &mut Vec<Found>) {
-        for entry in self.input.tree.entries(self.node(names)) {
+        let entries = self.input.tree.entries(self.node(names)).iter();
+        for entry in entries.filter(|entry| !entry.name.starts_with(b".")) {
             names.push(entry);
             found.extend(self.found(names));
             if deeper > 0 {
@@ -83,14 +92,15 @@ impl<'a> View<'a> {
                 let fit = names.filter(|n| !n.starts_with(b".") && super::fits(name, n));
                 fit.map(|name| super::join(&path, name)).collect()
             };
-            paths.into_iter().flat_map(below).collect()
+            paths.into_iter().flat_map(below).take(MOST_FITTING).collect()
         })
     }
 
-    /// The contents of a file.
-    pub(super) fn read(&mut self, file: &Found) -> Result<Vec<u8>, BuildError> {
-        let mut contents = vec![0; usize::try_from(file.size).unwrap_or(0)];
-        self.reader.read(file.at, &mut |offset: u64, bytes: &[u8]| {
+    /// The contents of a file, as far as `most` bytes, rounded up to whole pages.
+    pub(super) fn read(&mut self, file: &Found, most: u64) -> Result<Vec<u8>, BuildError> {
+        let len = most.next_multiple_of(PAGE).min(file.size);
+        let mut contents = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.reader.read_range(file.at, 0..len, &mut |offset: u64, bytes: &[u8]| {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             if let Some(place) = contents.get_mut(start..).and_then(|c| c.get_mut(..bytes.len())) {
                 place.copy_from_slice(bytes);
@@ -112,8 +122,12 @@ impl<'a> View<'a> {
         names.last().map_or(ROOT, |entry| entry.node)
     }
 
-    /// The entries that lead from the root to what `path` names, none of them a link.
+    /// The entries that lead from the root to what `path` names, none of them a link. A path is no longer
+    /// than the target of a link.
     fn resolve(&self, path: &[u8]) -> Option<Vec<&'a Entry>> {
+        if path.len() > MAX_TARGET_LEN {
+            return None;
+        }
         let tree = &self.input.tree;
         // What is yet to be gone, the last first.
         let mut ahead: Vec<&[u8]> = path.rsplit(|byte| *byte == b'/').collect();
@@ -129,7 +143,7 @@ impl<'a> View<'a> {
                     let entry = entries.get(at)?;
                     if let What::Symlink(target) = &tree.node(entry.node)?.what {
                         links += 1;
-                        if links > MOST_LINKS {
+                        if links > MOST_LINKS || target.len() > MAX_TARGET_LEN {
                             return None;
                         }
                         if target.starts_with(b"/") {

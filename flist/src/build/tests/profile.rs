@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -75,6 +76,7 @@ fn archives_are_read_in_ranges_too() {
     fs::create_dir_all(source.join("sbin")).unwrap();
     let init = "#!/d/c\n";
     fs::write(source.join("sbin/init"), init).unwrap();
+    fs::set_permissions(source.join("sbin/init"), fs::Permissions::from_mode(0o755)).unwrap();
     let needs = options(&[("/d/b", 4096..100_000), ("/a", 0..1 << 40), ("/d/b", 8192..1 << 21)]);
     let tar = bench.path("tree.tar");
     let status = Command::new("tar")

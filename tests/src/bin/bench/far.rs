@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::ensure;
 use tests::distance::{self, Distance};
 use tests::lab::Server;
 use tests::out::built;
@@ -45,6 +46,9 @@ instructions, to which a switch from one address space to another is dear.";
 const EXPECTED: &str = "\
 Without a profile, what lies first in the image, and is fetched ahead of need, is what the build expected.";
 
+/// The section of the picture; of each way it is one of its own.
+const TITLE: &str = "Boot from far away";
+
 const WAYS: [Way; 5] = [
     Way { name: "host, -icount", path: None, most: 1.05, counted: true },
     Way { name: "host", path: None, most: 1.05, counted: false },
@@ -58,9 +62,10 @@ pub(crate) const LEASE: &str = "printf '#!/bin/sh\\n[ $1 = bound ] && ifconfig $
      chmod 755 /up/dhcp; ifconfig eth0 up; udhcpc -i eth0 -q -n -t 20 -T 1 -s /up/dhcp";
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    report.section("Boot from far away");
-    report.note(COUNTED);
-    report.note(EXPECTED);
+    let wanted = |way: &&Way| bench.way.as_deref().is_none_or(|name| name == way.name);
+    let ways: Vec<&Way> = WAYS.iter().filter(wanted).collect();
+    let names = WAYS.map(|way| way.name).join("; ");
+    ensure!(!ways.is_empty(), "--way: there is none of that name; the ways are {names}");
     let dir = bench.scratch.path().join("far");
     fs::create_dir(&dir)?;
     let image = dir.join("debian.squashfs");
@@ -87,11 +92,17 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         image,
     };
     let mut groups = Vec::new();
-    for way in &WAYS {
+    for way in &ways {
         let taken = far.measure(bench, way)?;
+        report.section(&format!("{TITLE}: {}", way.name));
+        report.note(if way.counted { COUNTED } else { EXPECTED });
         tell(report, way, &taken);
         groups.push((way.name.to_owned(), taken.times.iter().map(Times::median).collect()));
     }
+    if ways.len() < WAYS.len() {
+        return Ok(());
+    }
+    report.section(TITLE);
     report.plot(Bars {
         file: "benchmarks/boot.svg",
         title: "Debian to multi-user, by the way to the server: median guest time",
@@ -166,27 +177,21 @@ impl Far<'_> {
 
 fn tell(report: &mut Report, way: &Way, taken: &Taken) {
     let Taken { times: [profiled, plain, download, over_nbd, local], requests, bytes, nbd } = taken;
-    let name = way.name;
+    report.versus("by its profile (peer: local disk)", profiled.pair(), local.pair(), way.most);
     report.versus(
-        &format!("{name}: by its profile (peer: local disk)"),
-        profiled.pair(),
-        local.pair(),
-        way.most,
-    );
-    report.versus(
-        &format!("{name}: without a profile (peer: the whole squashfs downloaded first)"),
+        "without a profile (peer: the whole squashfs downloaded first)",
         plain.pair(),
         download.pair(),
         1.0,
     );
     report.promise(
-        &format!("{name}: requests of the one by its profile, and bytes"),
+        "requests of the one by its profile, and bytes",
         format!("{}, {}", requests[0], megabytes(bytes[0])),
         "at most 60, 14 MB",
         requests[0] <= 60 && bytes[0] <= 14_000_000,
     );
     report.fact(
-        &format!("{name}: of the one without (peer: of the download)"),
+        "of the one without (peer: of the download)",
         format!(
             "{}, {} ({}, {})",
             requests[1],
@@ -196,13 +201,13 @@ fn tell(report: &mut Report, way: &Way, taken: &Taken) {
         ),
     );
     report.versus(
-        &format!("{name}: by its profile (peer: squashfs over NBD)"),
+        "by its profile (peer: squashfs over NBD)",
         profiled.pair(),
         over_nbd.pair(),
         1.0,
     );
     report.fact(
-        &format!("{name}: reads over NBD until a log-in, and bytes"),
+        "reads over NBD until a log-in, and bytes",
         format!("{}, {}", nbd.0, megabytes(nbd.1)),
     );
 }

@@ -165,6 +165,9 @@ impl Section {
         if !beside.is_empty() {
             text.push('\n');
         }
+        if rows.is_empty() {
+            return text;
+        }
         text += "| what | measured | peer | promise | kept |\n|---|---|---|---|---|\n";
         for Row { what, value, peer, promise, kept } in rows {
             text += &format!("| {what} | {value} | {peer} | {promise} | {} |\n", verdict(*kept));
