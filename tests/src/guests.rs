@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 use crate::awkward::random;
+use crate::digest::digest;
 use crate::root::{self, Recipe, run};
 use crate::{images, out};
 
@@ -66,10 +67,7 @@ pub fn load(more: &str) -> String {
 /// # Errors
 /// When there is no sha256sum.
 pub fn sum(number: usize) -> anyhow::Result<String> {
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), fresh(number))?;
-    let printed = String::from_utf8(run(Command::new("sha256sum").arg(file.path()))?)?;
-    Ok(printed.split(' ').next().context("sha256sum printed nothing")?.to_owned())
+    digest("sha256sum", &fresh(number))
 }
 
 fn fresh(number: usize) -> Vec<u8> {

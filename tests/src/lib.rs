@@ -4,6 +4,7 @@
 pub mod awkward;
 pub mod compare;
 pub mod cpio;
+pub mod digest;
 pub mod disk;
 pub mod distance;
 pub mod dns;

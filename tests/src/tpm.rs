@@ -1,12 +1,12 @@
 //! A TPM 2.0 for a virtual machine (swtpm), and event logs read by what the specification says.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
+use crate::digest::digest;
 use crate::root::run;
 
 /// Hash algorithms: TCG's number, the kernel's name, and who computes it.
@@ -140,10 +140,8 @@ pub fn shown(path: &Path) -> anyhow::Result<String> {
 
 /// What `tool` (`sha256sum`) says of `bytes`.
 fn sum(tool: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(bytes)?;
-    let printed = String::from_utf8(run(Command::new(tool).arg(file.path()))?)?;
-    let digits = printed.split(' ').next().unwrap_or_default().as_bytes().chunks(2);
+    let digits = digest(tool, bytes)?;
+    let digits = digits.as_bytes().chunks(2);
     digits.map(|two| Ok(u8::from_str_radix(std::str::from_utf8(two)?, 16)?)).collect()
 }
 

@@ -189,7 +189,7 @@ fn metadata(args: &Args) -> anyhow::Result<Vec<(String, String)>> {
 fn first(args: &Args) -> anyhow::Result<First> {
     match (args.profile.as_slice(), args.no_profile) {
         ([], false) => Ok(First::Expected),
-        ([], true) => Ok(First::Nothing),
+        ([], true) => Ok(First::Profile(Profile::default())),
         (_, true) => {
             Err(Usage("build: --profile and --no-profile exclude each other".into()).into())
         }

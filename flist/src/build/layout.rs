@@ -8,7 +8,7 @@ use super::tree::{ROOT, Tree};
 use crate::profile::{Once, Profile};
 
 /// Ranges begin and end at multiples of this, or at the end of a file: what the kernel reads are pages.
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 
 /// A range of the regular file that is inode index `at`.
 #[derive(Debug)]
@@ -62,11 +62,6 @@ fn find(input: &Input, same: &[u32], path: &[u8], range: &Range<u64>) -> Option<
 /// The inode index of what has this path; links are not followed.
 fn resolve(tree: &Tree, index: &[u32], path: &[u8]) -> Option<u32> {
     let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
-    let node = names.try_fold(ROOT, |dir, name| {
-        // A walk has sorted them.
-        let entries = tree.entries(dir);
-        let at = entries.binary_search_by(|entry| (*entry.name).cmp(name)).ok()?;
-        entries.get(at).map(|entry| entry.node)
-    })?;
+    let node = names.try_fold(ROOT, |dir, name| Some(tree.entry(dir, name)?.node))?;
     index.get(node as usize).copied()
 }

@@ -36,7 +36,6 @@ pub use report::{InodeCounts, LeftOut, Profiled, Report};
 
 use crate::format;
 use crate::image::{Image, Tables};
-use crate::profile::Profile;
 use layout::Layout;
 use output::Output;
 use packs::{Finished, Packs};
@@ -75,7 +74,6 @@ pub fn build(
     let layout = match &options.first {
         First::Expected => Layout::new(&input, &same, &expect::expected(&input)?),
         First::Profile(profile) => Layout::new(&input, &same, profile),
-        First::Nothing => Layout::new(&input, &same, &Profile::default()),
     };
     let contents = pipeline::run(&input, &layout, packs, level, threads, progress)?;
     input.place.unchanged()?;

@@ -44,10 +44,8 @@ pub enum First {
     /// What a boot of the tree is expected to read, by what lies in it.
     #[default]
     Expected,
-    /// What a boot reads, in this order.
+    /// What a boot reads, in this order; nothing, if that is none.
     Profile(Profile),
-    /// Nothing in particular.
-    Nothing,
 }
 
 /// What may be chosen. The default is what `zimg build SOURCE OUT` does.

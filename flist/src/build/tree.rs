@@ -121,6 +121,13 @@ impl Tree {
         self.nodes.get(id as usize)
     }
 
+    /// The entry of that name in a directory, once a walk has sorted them.
+    pub(super) fn entry(&self, dir: NodeId, name: &[u8]) -> Option<&Entry> {
+        let entries = self.entries(dir);
+        let at = entries.binary_search_by(|entry| (*entry.name).cmp(name)).ok()?;
+        entries.get(at)
+    }
+
     /// The entries of a directory, none for what is no directory.
     pub(super) fn entries(&self, id: NodeId) -> &[Entry] {
         match self.node(id).map(|n| &n.what) {

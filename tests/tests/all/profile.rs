@@ -7,6 +7,7 @@ use std::path::Path;
 use flist::image::Image;
 use flist::profile::Profile;
 use tests::awkward::random;
+use tests::digest::digest;
 use tests::lab::{Lab, Server};
 use tests::overlaid::shell;
 use tests::root::run;
@@ -65,10 +66,8 @@ fn read(vm: &mut Vm, names: &str) -> anyhow::Result<String> {
 }
 
 fn sum(numbers: impl IntoIterator<Item = u64>) -> anyhow::Result<String> {
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), numbers.into_iter().flat_map(|n| random(n, LEN)).collect::<Vec<_>>())?;
-    let printed = run(std::process::Command::new("sha256sum").arg(file.path()))?;
-    Ok(String::from_utf8(printed)?.split(' ').next().unwrap_or_default().to_owned())
+    let bytes: Vec<u8> = numbers.into_iter().flat_map(|n| random(n, LEN)).collect();
+    digest("sha256sum", &bytes)
 }
 
 /// A boot's record tells of its stages and of what it fetched, and makes a picture.

@@ -1,8 +1,8 @@
 //! A kernel as new as they are, which can ask for what a root holds over io_uring.
 
-use std::fs;
 use std::process::Command;
 
+use tests::digest::digest;
 use tests::lab::Server;
 use tests::root::run;
 use tests::vm::{LIMIT, Vm};
@@ -47,11 +47,9 @@ fn debian_is_served_over_io_uring() -> Result {
     vm.must("sha256sum </usr/bin/perl >/tmp/sum & sleep 3; [ ! -s /tmp/sum ]", LIMIT)?;
     let _server = Server::start(images::folder()?, "127.0.0.1:8080")?;
     let read = vm.must("wait; cat /tmp/sum", LIMIT)?;
-    let built = tempfile::NamedTempFile::new()?;
     let mut cat = Command::new(out::built("zimg")?);
     cat.arg("cat").arg(images::folder()?.join("debian.flist")).arg("/usr/bin/perl");
-    fs::write(built.path(), run(&mut cat)?)?;
-    let sum = run(Command::new("sha256sum").stdin(fs::File::open(built.path())?))?;
-    assert!(read.ends_with(&String::from_utf8(sum)?), "{read}");
+    let built = digest("sha256sum", &run(&mut cat)?)?;
+    assert!(read.ends_with(&format!("{built}  -\n")), "{read}");
     vm.goes_down("poweroff", "Power down")
 }

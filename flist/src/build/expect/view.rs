@@ -1,12 +1,10 @@
 //! A tree as who boots it sees it: by paths, of which links are followed inside the tree.
 
 use super::super::BuildError;
+use super::super::layout::PAGE;
 use super::super::read::{Input, Reader};
 use super::super::tree::{Entry, NodeId, ROOT, What};
 use crate::image::MAX_TARGET_LEN;
-
-/// What is read in part is read in whole pages.
-const PAGE: u64 = 4096;
 
 /// As many links one path may lead over, as in Linux (`MAXSYMLINKS`).
 const MOST_LINKS: usize = 40;
@@ -48,7 +46,8 @@ impl<'a> View<'a> {
     pub(super) fn is_named(&self, path: &[u8]) -> bool {
         let name = super::name_of(path);
         let dir = path.get(..path.len() - name.len()).unwrap_or_default();
-        self.entries(dir).binary_search_by(|entry| (*entry.name).cmp(name)).is_ok()
+        let dir = self.resolve(dir).map(|names| self.node(&names));
+        dir.is_some_and(|dir| self.input.tree.entry(dir, name).is_some())
     }
 
     /// What is in the directory that `path` leads to.
@@ -137,10 +136,7 @@ impl<'a> View<'a> {
                 b"" | b"." => continue,
                 b".." => drop(names.pop()),
                 _ => {
-                    // A walk has sorted them.
-                    let entries = tree.entries(self.node(&names));
-                    let at = entries.binary_search_by(|entry| (*entry.name).cmp(name)).ok()?;
-                    let entry = entries.get(at)?;
+                    let entry = tree.entry(self.node(&names), name)?;
                     if let What::Symlink(target) = &tree.node(entry.node)?.what {
                         links += 1;
                         if links > MOST_LINKS || target.len() > MAX_TARGET_LEN {

@@ -96,7 +96,7 @@ fn archives_are_read_in_ranges_too() {
         assert!(!of_tar.profiled().is_empty());
     }
     // What is expected is looked for in an archive as in a directory.
-    let (of_tar, _) = bench.image(&tar, "z.flist", &Options::default());
+    let of_tar = bench.decode("y.flist");
     assert_eq!(
         [place(&of_tar, "/sbin/init", 0), place(&of_tar, "/d/c", 0)],
         [0, init.len() as u64]
