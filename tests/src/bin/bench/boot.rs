@@ -10,7 +10,7 @@ use anyhow::Context;
 use tests::lab::{Lab, Server};
 use tests::out::built;
 use tests::root::run as must;
-use tests::vm::{Machine, Vm};
+use tests::vm::{AS_NODES_ARE, Machine, Vm};
 
 use crate::Bench;
 use crate::report::{Report, Times, megabytes};
@@ -42,7 +42,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let _lab = Lab::enter()?;
     let server = Server::start(&dir, "127.0.0.1:8080")?;
     let arguments = &server.arguments;
-    let ours = Machine::new(&kernel, &built("initramfs.img")?, arguments);
+    let ours = node(&kernel, &built("initramfs.img")?, arguments);
     let (mut flist_times, mut local_times) = (Times::new(), Times::new());
     let (mut handed, mut waited) = (Times::new(), Times::new());
     let (mut requests, mut bytes, mut cached, mut resident) = (0, 0, 0, 0);
@@ -94,10 +94,15 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 pub(crate) fn local_machine(bench: &Bench, kernel: &Path, image: &Path) -> anyhow::Result<Machine> {
     let mount = "mount -t squashfs -o ro /dev/vda /lower";
     let initramfs = scripted(bench, "local", mount, None)?;
-    let mut machine = Machine::new(kernel, &initramfs, "");
+    let mut machine = node(kernel, &initramfs, "");
     let drive = format!("file={},if=virtio,format=raw,readonly=on", image.display());
     machine.args = vec!["-drive".into(), drive];
     Ok(machine)
+}
+
+/// A machine to measure.
+pub(crate) fn node(kernel: &Path, initramfs: &Path, cmdline: &str) -> Machine {
+    Machine { always: AS_NODES_ARE, ..Machine::new(kernel, initramfs, cmdline) }
 }
 
 /// What such a machine needs of the kernel.

@@ -16,6 +16,7 @@ use tests::vm::Machine;
 use tests::wire::{NETDEV, SERVER, Wire};
 
 use crate::Bench;
+use crate::boot::node;
 use crate::sizes::{LEVEL, build};
 
 /// The flist without a profile.
@@ -52,7 +53,7 @@ impl Shop {
     pub(crate) fn machine(&self, flist: &str, more: &str) -> anyhow::Result<Machine> {
         let hash = RootHash::of(&fs::read(self.dir.join(flist))?);
         let line = format!("zimg.url=http://{SERVER}:8080/{flist} zimg.hash={hash} {more}");
-        Ok(on_wire(Machine::new(&built("vmlinuz")?, &built("initramfs.img")?, &line)))
+        Ok(on_wire(node(&built("vmlinuz")?, &built("initramfs.img")?, &line)))
     }
 
     /// Leaves the profile of a boot at `path`.

@@ -80,9 +80,11 @@ const EVERYWHERE: [&str; 4] = [
     "[ \"$(su -s /bin/sh nobody -c 'sleep 999 & kill -9 -1; wait $!; echo $?')\" = 137 ]",
     // Memory is filled until next to nothing of what was read is left in the page cache; then the
     // file is read again that was there, and the system goes on.
-    "mount -t tmpfs -o size=100% none /mnt && s=$(sha256sum /srv/fresh/00) && \
-     until [ $(awk '/e\\(file/ {s += $2} END {print s}' /proc/meminfo) -lt 16384 ]; do \
-     head -c 4000000 /dev/zero >>/mnt/fill || break; done && \
+    "mount -t tmpfs -o size=100% none /mnt && s=$(sha256sum /srv/fresh/00) && n=0 && \
+     kib() { awk \"/$1/ {s += \\$2} END {print s}\" /proc/meminfo; }; \
+     while [ $(kib 'e\\(file') -ge 16384 ] && l=$(($(kib 'MemFree|e\\(file') / 4)) && \
+     fallocate -o $((n * 1024)) -l $((l * 1024)) /mnt/fill; do n=$((n + l)); done; \
+     [ $(kib 'e\\(file') -lt 20480 ] && \
      [ \"$s\" = \"$(sha256sum /srv/fresh/00)\" ] && umount /mnt",
 ];
 
