@@ -185,12 +185,13 @@ impl Far<'_> {
     }
 }
 
-/// Boots once more where the kernel came upon what can't be in the midst of its own code, as the emulator
-/// has it do once in some fifty boots, whatever is booted.
+/// Boots once more where something came upon what can't be in the midst of its own code, as the emulator
+/// has the kernel or a program do once in some fifty boots, whatever is booted.
 fn unless_it_broke<T>(boot: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     match boot() {
-        Err(error) if format!("{error:#}").contains("Fatal exception") => {
-            eprintln!("the kernel broke under emulation: once more");
+        // "PANIC: double fault", or "general protection fault" of a program.
+        Err(error) if format!("{error:#}").contains("] traps: ") => {
+            eprintln!("something broke under emulation: once more");
             boot()
         }
         booted => booted,
