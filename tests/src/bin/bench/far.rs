@@ -185,12 +185,15 @@ impl Far<'_> {
     }
 }
 
+/// What the kernel says of a fault that it can't explain.
+const BROKEN: [&str; 2] = ["] traps: ", "Fatal exception"];
+
 /// Boots once more where something came upon what can't be in the midst of its own code, as the emulator
-/// has the kernel or a program do once in some fifty boots, whatever is booted.
+/// has the kernel or a program do now and then, whatever is booted.
 fn unless_it_broke<T>(boot: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
     match boot() {
-        // "PANIC: double fault", or "general protection fault" of a program.
-        Err(error) if format!("{error:#}").contains("] traps: ") => {
+        // Of a program, and of the kernel.
+        Err(error) if BROKEN.iter().any(|words| format!("{error:#}").contains(words)) => {
             eprintln!("something broke under emulation: once more");
             boot()
         }
