@@ -14,7 +14,7 @@ pub const LIMIT: Duration = Duration::from_secs(600);
 /// The beginning of a kernel command line. A kernel that panics ends the machine, not only the boot.
 /// What only costs time under emulation is left out: programs lie where they always lie, as code is
 /// translated anew for each address (what starts many of them, as OpenRC does, takes half the time),
-/// and nothing is done against processors that guess.
+/// nothing is done against processors that guess, and memory is not cleared before it is written to.
 pub const ALWAYS: &str = "console=ttyS0 panic=-1 norandmaps mitigations=off init_on_alloc=0";
 
 /// The same of a machine that is measured, which leaves nothing out.

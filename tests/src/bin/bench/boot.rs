@@ -167,8 +167,7 @@ pub(crate) fn boot_from(machine: &Machine, server: &Server) -> anyhow::Result<(B
 
 /// Boots a Debian to multi-user, and then takes its power.
 pub(crate) fn boot(mut vm: Vm) -> anyhow::Result<Boot> {
-    // Twice what the slowest takes.
-    vm.log_in(LIMIT / 2)?;
+    vm.log_in(LIMIT)?;
     let disk = vm.run("cat /sys/block/nbd0/stat", LIMIT)?.0;
     vm.must("systemctl is-system-running --wait", LIMIT)?;
     let time =

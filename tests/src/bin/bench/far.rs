@@ -14,6 +14,7 @@ use tests::wire::SERVER;
 
 use crate::Bench;
 use crate::boot::{Boot, boot, boot_from, local_machine, node, scripted};
+use crate::broken::unless_it_broke;
 use crate::nbd::Nbd;
 use crate::plot::Bars;
 use crate::report::{Report, Times, megabytes};
@@ -160,15 +161,15 @@ impl Far<'_> {
             machine
         };
         let mut taken = Taken::default();
-        let push = |times: &mut Times, what: &str, boot: &Boot| {
-            eprintln!("{}: {what}: {:.2} s", way.name, boot.multi_user.as_secs_f64());
-            times.push(boot.multi_user);
+        let mut took = |at: usize, boot: &Boot| {
+            eprintln!("{}: {}: {:.2} s", way.name, SERIES[at], boot.multi_user.as_secs_f64());
+            taken.times[at].push(boot.multi_user);
         };
         for _ in 0..bench.runs {
             for (at, machine) in self.served.iter().enumerate() {
                 let (boot, (requests, bytes)) =
                     unless_it_broke(|| boot_from(&plugged(machine), self.server))?;
-                push(&mut taken.times[at], SERIES[at], &boot);
+                took(at, &boot);
                 taken.requests[at] = taken.requests[at].max(requests);
                 taken.bytes[at] = taken.bytes[at].max(bytes);
             }
@@ -176,28 +177,11 @@ impl Far<'_> {
                 let _export = self.nbd.serve(&self.image)?;
                 boot(plugged(&self.over_nbd).start()?)
             })?;
-            push(&mut taken.times[3], SERIES[3], &over_nbd);
+            took(3, &over_nbd);
             taken.nbd = taken.nbd.max(over_nbd.nbd);
-            let local = unless_it_broke(|| boot(timed(&self.local).start()?))?;
-            push(&mut taken.times[4], SERIES[4], &local);
+            took(4, &unless_it_broke(|| boot(timed(&self.local).start()?))?);
         }
         Ok(taken)
-    }
-}
-
-/// What the kernel says of a fault that it can't explain.
-const BROKEN: [&str; 2] = ["] traps: ", "Fatal exception"];
-
-/// Boots once more where something came upon what can't be in the midst of its own code, as the emulator
-/// has the kernel or a program do now and then, whatever is booted.
-fn unless_it_broke<T>(boot: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    match boot() {
-        // Of a program, and of the kernel.
-        Err(error) if BROKEN.iter().any(|words| format!("{error:#}").contains(words)) => {
-            eprintln!("something broke under emulation: once more");
-            boot()
-        }
-        booted => booted,
     }
 }
 

@@ -2,6 +2,7 @@
 //! BENCHMARKS.md.
 
 mod boot;
+mod broken;
 mod build;
 mod far;
 mod herd;
