@@ -16,7 +16,7 @@ use crate::Bench;
 use crate::boot::{Boot, boot, boot_from, local_machine, node, scripted};
 use crate::broken::unless_it_broke;
 use crate::nbd::Nbd;
-use crate::plot::Bars;
+use crate::picture::{self, SERIES};
 use crate::report::{Report, Times, megabytes};
 use crate::shop::{PLAIN, PROFILED, Shop, on_wire};
 use crate::sizes::squashfs;
@@ -46,9 +46,6 @@ instructions, to which a switch from one address space to another is dear.";
 /// What the image without a profile is.
 const EXPECTED: &str = "\
 Without a profile, what lies first in the image, and is fetched ahead of need, is what the build expected.";
-
-/// The section of the picture; of each way it is one of its own.
-const TITLE: &str = "Boot from far away";
 
 const WAYS: [Way; 5] = [
     Way { name: "host, -icount", path: None, most: 1.05, counted: true },
@@ -92,35 +89,15 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         nbd,
         image,
     };
-    let mut groups = Vec::new();
+    picture::section(report);
     for way in &ways {
         let taken = far.measure(bench, way)?;
-        report.section(&format!("{TITLE}: {}", way.name));
+        report.section(&picture::of_way(way.name));
         report.note(if way.counted { COUNTED } else { EXPECTED });
         tell(report, way, &taken);
-        groups.push((way.name.to_owned(), taken.times.iter().map(Times::median).collect()));
     }
-    if ways.len() < WAYS.len() {
-        return Ok(());
-    }
-    report.section(TITLE);
-    report.plot(Bars {
-        file: "benchmarks/boot.svg",
-        title: "Debian to multi-user, by the way to the server: median guest time",
-        series: SERIES.to_vec(),
-        groups,
-    });
     Ok(())
 }
-
-/// What is compared.
-const SERIES: [&str; 5] = [
-    "zimg by its profile",
-    "zimg without",
-    "whole squashfs first",
-    "squashfs over NBD",
-    "local squashfs",
-];
 
 /// What boots over one way took, all in turn.
 #[derive(Default)]
@@ -187,13 +164,8 @@ impl Far<'_> {
 
 fn tell(report: &mut Report, way: &Way, taken: &Taken) {
     let Taken { times: [profiled, plain, download, over_nbd, local], requests, bytes, nbd } = taken;
-    report.versus("by its profile (peer: local disk)", profiled.pair(), local.pair(), way.most);
-    report.versus(
-        "without a profile (peer: the whole squashfs downloaded first)",
-        plain.pair(),
-        download.pair(),
-        1.0,
-    );
+    report.versus(picture::TO_LOCAL, profiled.pair(), local.pair(), way.most);
+    report.versus(picture::TO_DOWNLOAD, plain.pair(), download.pair(), 1.0);
     report.promise(
         "requests of the one by its profile, and bytes",
         format!("{}, {}", requests[0], megabytes(bytes[0])),
@@ -210,12 +182,7 @@ fn tell(report: &mut Report, way: &Way, taken: &Taken) {
             megabytes(bytes[2])
         ),
     );
-    report.versus(
-        "by its profile (peer: squashfs over NBD)",
-        profiled.pair(),
-        over_nbd.pair(),
-        1.0,
-    );
+    report.versus(picture::TO_NBD, profiled.pair(), over_nbd.pair(), 1.0);
     report.fact(
         "reads over NBD until a log-in, and bytes",
         format!("{}, {}", nbd.0, megabytes(nbd.1)),

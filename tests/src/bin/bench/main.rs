@@ -10,6 +10,7 @@ mod mounted;
 mod nbd;
 mod network;
 mod peers;
+mod picture;
 mod plot;
 mod program;
 mod report;
@@ -109,13 +110,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
         line + " " + &if word.contains(' ') { format!("{word:?}") } else { word }
     });
     let path = out::workspace().join("BENCHMARKS.md");
-    let old = std::fs::read_to_string(&path)?;
-    std::fs::write(path, report.page(&old, &made_by, bench.runs)?)?;
-    for plot in report.plots() {
-        let file = out::workspace().join(plot.file);
-        std::fs::create_dir_all(file.parent().unwrap_or(out::workspace()))?;
-        std::fs::write(file, plot.svg())?;
-    }
+    let page = report.page(&std::fs::read_to_string(&path)?, &made_by, bench.runs)?;
+    std::fs::write(path, &page)?;
+    std::fs::write(out::workspace().join(picture::FILE), picture::of(&page).svg())?;
     Ok(())
 }
 

@@ -4,10 +4,8 @@ use std::fmt::Write as _;
 
 /// Groups of bars, one bar a series in each.
 pub(crate) struct Bars {
-    /// The picture's file, beside BENCHMARKS.md.
-    pub(crate) file: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) series: Vec<&'static str>,
+    pub(crate) series: &'static [&'static str],
     /// Each group's name, and a value of each series, in seconds.
     pub(crate) groups: Vec<(String, Vec<f64>)>,
 }
@@ -84,7 +82,7 @@ mod tests {
     #[test]
     fn the_longest_bar_spans_all_and_the_others_their_share() {
         let groups = vec![("near & far".to_owned(), vec![2.0, 1.0])];
-        let bars = Bars { file: "", title: "t", series: vec!["a", "b"], groups };
+        let bars = Bars { title: "t", series: &["a", "b"], groups };
         let svg = bars.svg();
         assert!(svg.contains("width=\"620.0\"") && svg.contains("width=\"310.0\""), "{svg}");
         assert!(svg.contains("near &amp; far") && svg.contains(">2.0 s<"), "{svg}");

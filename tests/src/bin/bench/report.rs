@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use ::tests::root::run;
 
-use crate::plot::Bars;
-
 /// Sections of rows, in the order measured.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -19,7 +17,8 @@ struct Section {
     /// A table of its own: many systems side by side, the first row being their names.
     beside: Vec<Vec<String>>,
     rows: Vec<Row>,
-    plot: Option<Bars>,
+    /// A picture's file, beside BENCHMARKS.md, and what it shows.
+    picture: Option<(&'static str, &'static str)>,
 }
 
 struct Row {
@@ -100,16 +99,11 @@ impl Report {
         }
     }
 
-    /// Puts a picture under the section's title.
-    pub(crate) fn plot(&mut self, bars: Bars) {
+    /// Puts a picture under the section's title: its file, beside BENCHMARKS.md, and what it shows.
+    pub(crate) fn picture(&mut self, file: &'static str, title: &'static str) {
         if let Some(section) = self.sections.last_mut() {
-            section.plot = Some(bars);
+            section.picture = Some((file, title));
         }
-    }
-
-    /// All pictures.
-    pub(crate) fn plots(&self) -> impl Iterator<Item = &Bars> {
-        self.sections.iter().filter_map(|section| section.plot.as_ref())
     }
 
     /// The page `old` with what was measured now, by the command `made_by`, in the place of what it
@@ -141,19 +135,22 @@ two in the middle), with the spread in brackets.
 ";
 
 /// The sections of a page: titles, and what stands under them.
-fn parts(page: &str) -> Vec<(String, String)> {
+pub(crate) fn parts(page: &str) -> Vec<(String, String)> {
     let parts = page.split("\n## ").skip(1).filter_map(|part| part.split_once("\n\n"));
     parts.map(|(title, text)| (title.to_owned(), text.trim_end().to_owned() + "\n")).collect()
 }
 
 impl Section {
     fn markdown(&self, told: &str) -> String {
-        let Self { note, beside, rows, plot, .. } = self;
-        let mut text = format!("{told}\n\n");
+        let Self { note, beside, rows, picture, .. } = self;
+        let mut text = String::new();
+        if !beside.is_empty() || !rows.is_empty() {
+            text += &format!("{told}\n\n");
+        }
         if !note.is_empty() {
             text += &format!("{note}\n\n");
         }
-        if let Some(Bars { file, title, .. }) = plot {
+        if let Some((file, title)) = picture {
             text += &format!("![{title}]({file})\n\n");
         }
         for (number, row) in beside.iter().enumerate() {
