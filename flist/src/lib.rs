@@ -15,12 +15,15 @@ pub mod fuse;
 pub mod fuzzing;
 pub mod id;
 pub mod image;
+mod memory;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod mutate;
 pub mod profile;
 pub mod store;
 pub mod trust;
+
+pub use memory::memory;
 
 #[cfg(feature = "build")]
 pub mod build;

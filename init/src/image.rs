@@ -152,7 +152,7 @@ fn find_contents(verified: &Verified, deadline: Instant) -> Result<(), Failure> 
 fn reads(verified: Verified, ahead: &mut Ahead) -> Result<Reads, Failure> {
     let mirrors = Mirrors::new(verified.stores)
         .ok_or_else(|| Failure::new(Stage::Mount, "the image has no store", "give zimg.store="))?;
-    let (whole, memory) = (Fetcher::cache_for_all(&verified.image), memory());
+    let (whole, memory) = (Fetcher::cache_for_all(&verified.image), flist::memory());
     if ahead.prefetch == Prefetch::All && whole > memory / 2 {
         log::warn!(
             "zimg.prefetch=all: the image's {whole} bytes take more than half of this machine's memory; only the profile is fetched ahead"
@@ -180,12 +180,6 @@ fn mount(fs: Fs, dir: &Path, readahead: u32) -> Result<Mounted, Failure> {
         MountOptions { allow_other: true, suid: true, dev: true, ..MountOptions::default() };
     options.readahead_kib = readahead;
     fuse::mount(Arc::new(fs), dir, &options).or_fail(Stage::Mount, "mount the image", fix)
-}
-
-/// How much memory the machine has, in bytes.
-fn memory() -> u64 {
-    let info = rustix::system::sysinfo();
-    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 /// How much of `memory` the cache may take.
@@ -306,6 +300,6 @@ mod tests {
 
     #[test]
     fn this_machine_has_memory() {
-        assert!(memory() > 64 << 20);
+        assert!(flist::memory() > 64 << 20);
     }
 }

@@ -1,6 +1,7 @@
 //! Reads: a range of a file becomes pieces of chunks, each from memory or to be fetched, and
 //! these one run of bytes.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::plain::{Plain, PlainCache};
@@ -8,9 +9,12 @@ use super::{Fs, FsError, Lost};
 use crate::chunk::{Corrupt, Decompressor, Stored};
 use crate::image::{Ino, Piece};
 
-/// Bytes of decompressed chunks that are kept: enough for the chunks that many small files share
-/// and for both sides of a read's edge; the kernel's page cache is what keeps contents.
-const PLAIN_CACHE_LEN: usize = 8 << 20;
+/// Bytes of decompressed chunks that are kept: for the chunks that many small files share and for
+/// both sides of a read's edge; the kernel's page cache is what keeps contents. With the most of it a
+/// boot of Debian has next to no chunk decompressed twice; with the least, one in five is one again.
+const PLAIN_CACHE: RangeInclusive<u64> = 8 << 20..=16 << 20;
+/// Which part of the machine's memory that is, within these bounds.
+const PLAIN_CACHE_PART: u64 = 64;
 /// Buffers and contexts kept for the next reads: as many as threads usually read at once.
 const MAX_SCRATCHES: usize = 4;
 /// Longest buffer that is kept: the longest read of the kernel.
@@ -157,8 +161,14 @@ pub(super) struct Assembler {
 
 impl Default for Assembler {
     fn default() -> Self {
-        Self { plain: PlainCache::new(PLAIN_CACHE_LEN), scratches: Scratches::default() }
+        let plain = PlainCache::new(plain_cache_len(crate::memory()));
+        Self { plain, scratches: Scratches::default() }
     }
+}
+
+pub(super) fn plain_cache_len(memory: u64) -> usize {
+    let len = (memory / PLAIN_CACHE_PART).clamp(*PLAIN_CACHE.start(), *PLAIN_CACHE.end());
+    usize::try_from(len).unwrap_or(usize::MAX)
 }
 
 impl Assembler {

@@ -223,6 +223,13 @@ fn a_chunk_of_another_length_is_an_error_and_shows_nothing_else() {
 }
 
 #[test]
+fn decompressed_chunks_take_a_part_of_the_memory() {
+    for (memory, wanted) in [(0, 8), (192, 8), (768, 12), (1024, 16), (1 << 30, 16)] {
+        assert_eq!(read::plain_cache_len(memory << 20), wanted << 20, "{memory} MiB");
+    }
+}
+
+#[test]
 fn only_files_are_read() {
     let (fs, _) = small();
     assert!(matches!(fs.read_wait(1, 0, 1), Err(FsError::IsDirectory(1))));

@@ -114,8 +114,7 @@ impl Rings {
     pub(super) fn new(device: &OwnedFd) -> io::Result<Self> {
         let cpus = count(&fs::read_to_string(POSSIBLE)?);
         let cpus = cpus.ok_or_else(|| io::Error::other("the number of CPUs is unknown"))?;
-        let info = rustix::system::sysinfo();
-        let shape = shape(cpus.into(), info.totalram.saturating_mul(u64::from(info.mem_unit)));
+        let shape = shape(cpus.into(), crate::memory());
         let shape = shape.ok_or_else(|| io::Error::other("there is not enough memory"))?;
         // Half of what the process may open is left for connections.
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);

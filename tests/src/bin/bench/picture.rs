@@ -12,7 +12,8 @@ const TITLE: &str = "Boot from far away";
 
 const SHOWN: &str = "Debian to multi-user, by the way to the server: median guest time";
 
-const NOTE: &str = "What the sections below say, side by side; each way was measured in a sitting of its own.";
+const NOTE: &str =
+    "What the sections below say, side by side; each way was measured in a sitting of its own.";
 
 /// What is compared.
 pub(crate) const SERIES: [&str; 5] = [
@@ -25,7 +26,8 @@ pub(crate) const SERIES: [&str; 5] = [
 
 /// The rows of a way that the picture is of.
 pub(crate) const TO_LOCAL: &str = "by its profile (peer: local disk)";
-pub(crate) const TO_DOWNLOAD: &str = "without a profile (peer: the whole squashfs downloaded first)";
+pub(crate) const TO_DOWNLOAD: &str =
+    "without a profile (peer: the whole squashfs downloaded first)";
 pub(crate) const TO_NBD: &str = "by its profile (peer: squashfs over NBD)";
 
 /// Begins its section.
