@@ -163,7 +163,7 @@ impl Section {
             text.push('\n');
         }
         if rows.is_empty() {
-            return text;
+            return text.trim_end().to_owned() + "\n";
         }
         text += "| what | measured | peer | promise | kept |\n|---|---|---|---|---|\n";
         for Row { what, value, peer, promise, kept } in rows {
