@@ -1,7 +1,6 @@
 //! Reads: a range of a file becomes pieces of chunks, each from memory or to be fetched, and
 //! these one run of bytes.
 
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::plain::{Plain, PlainCache};
@@ -12,7 +11,8 @@ use crate::image::{Ino, Piece};
 /// Bytes of decompressed chunks that are kept: for the chunks that many small files share and for
 /// both sides of a read's edge; the kernel's page cache is what keeps contents. With the most of it a
 /// boot of Debian has next to no chunk decompressed twice; with the least, one in five is one again.
-const PLAIN_CACHE: RangeInclusive<u64> = 8 << 20..=16 << 20;
+const PLAIN_CACHE_MAX: u64 = 16 << 20;
+const PLAIN_CACHE_MIN: u64 = 8 << 20;
 /// Which part of the machine's memory that is, within these bounds.
 const PLAIN_CACHE_PART: u64 = 64;
 /// Buffers and contexts kept for the next reads: as many as threads usually read at once.
@@ -166,8 +166,9 @@ impl Default for Assembler {
     }
 }
 
+/// How much of `memory` decompressed chunks may take.
 pub(super) fn plain_cache_len(memory: u64) -> usize {
-    let len = (memory / PLAIN_CACHE_PART).clamp(*PLAIN_CACHE.start(), *PLAIN_CACHE.end());
+    let len = (memory / PLAIN_CACHE_PART).clamp(PLAIN_CACHE_MIN, PLAIN_CACHE_MAX);
     usize::try_from(len).unwrap_or(usize::MAX)
 }
 

@@ -1,5 +1,5 @@
-//! The picture of boots from far away: what BENCHMARKS.md says of each way, side by side. Ways are measured
-//! in sittings of their own, and it is always that of all.
+//! The picture of boots from far away: what BENCHMARKS.md says of each way, side by side. Whichever way
+//! was measured last, it shows all.
 
 use crate::plot::Bars;
 use crate::report::{Report, parts};
@@ -12,8 +12,7 @@ const TITLE: &str = "Boot from far away";
 
 const SHOWN: &str = "Debian to multi-user, by the way to the server: median guest time";
 
-const NOTE: &str =
-    "What the sections below say, side by side; each way was measured in a sitting of its own.";
+const NOTE: &str = "What the sections below say, side by side.";
 
 /// What is compared.
 pub(crate) const SERIES: [&str; 5] = [
