@@ -61,10 +61,10 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         local_times.push(boot(local.start()?)?.multi_user);
     }
     let packs = inspect(&flist)?["stored_bytes"].as_u64().unwrap_or(0);
-    report.versus(
+    report.in_turn(
         "cold boot to multi-user (peer: squashfs on a local virtio disk), guest time",
-        flist_times.pair(),
-        local_times.pair(),
+        [&flist_times, &local_times],
+        Times::text,
         1.15,
     );
     report.promise(

@@ -25,10 +25,10 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         }
         fs::remove_dir_all(&dir)?;
     }
-    report.versus(
+    report.in_turn(
         "`zimg build` of the Debian root (peer: mksquashfs), both zstd 12",
-        ours.pair(),
-        peer.pair(),
+        [&ours, &peer],
+        Times::text,
         1.0,
     );
     Ok(())

@@ -164,8 +164,8 @@ impl Far<'_> {
 
 fn tell(report: &mut Report, way: &Way, taken: &Taken) {
     let Taken { times: [profiled, plain, download, over_nbd, local], requests, bytes, nbd } = taken;
-    report.versus(picture::TO_LOCAL, profiled.pair(), local.pair(), way.most);
-    report.versus(picture::TO_DOWNLOAD, plain.pair(), download.pair(), 1.0);
+    report.in_turn(picture::TO_LOCAL, [profiled, local], Times::text, way.most);
+    report.in_turn(picture::TO_DOWNLOAD, [plain, download], Times::text, 1.0);
     report.promise(
         "requests of the one by its profile, and bytes",
         format!("{}, {}", requests[0], megabytes(bytes[0])),
@@ -182,7 +182,7 @@ fn tell(report: &mut Report, way: &Way, taken: &Taken) {
             megabytes(bytes[2])
         ),
     );
-    report.versus(picture::TO_NBD, profiled.pair(), over_nbd.pair(), 1.0);
+    report.in_turn(picture::TO_NBD, [profiled, over_nbd], Times::text, 1.0);
     report.fact(
         "reads over NBD until a log-in, and bytes",
         format!("{}, {}", nbd.0, megabytes(nbd.1)),

@@ -99,7 +99,8 @@ fn walking(bench: &Bench, report: &mut Report, dir: &Path) -> anyhow::Result<()>
         fresh.median() < 1.0,
     );
     report.fact("the same with attributes, on another fresh mount", fresh_attributes.text());
-    report.versus("that again, warm (peer: the plain directory)", warm.pair(), plain.pair(), 1.3);
+    let what = "that again, warm (peer: the plain directory)";
+    report.in_turn(what, [&warm, &plain], Times::text, 1.3);
     report.fact("memory of `zimg mount` after it, no contents read", megabytes(resident));
     fs::remove_file(&flist)?;
     fs::remove_dir_all(dir.join("packs"))?;

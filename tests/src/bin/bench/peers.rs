@@ -85,7 +85,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         ("all contents, warm (peer: squashfs)", warm, 1.2),
         ("all contents, cold (peer: squashfs)", cold, 1.11),
     ] {
-        report.versus(what, of[0].pair(), of[1].pair(), most);
+        report.in_turn(what, [&of[0], &of[1]], Times::text, most);
     }
     fs::remove_dir_all(&dir)?;
     Ok(())

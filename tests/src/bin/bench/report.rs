@@ -72,7 +72,7 @@ impl Report {
         self.push(what, value.into(), "", promise, Some(kept));
     }
 
-    /// A figure against a peer's, measured in the same run, and what is promised of the ratio.
+    /// A figure against a peer's, and what is promised of the ratio.
     pub(crate) fn versus(
         &mut self,
         what: &str,
@@ -84,6 +84,22 @@ impl Report {
         let promise = format!("at most {most} times");
         let value = format!("{ours_text} ({ratio:.3} times)");
         self.push(what, value, &peer_text, &promise, Some(ratio <= most));
+    }
+
+    /// Times of ours and of a peer, whose runs took turns, as `text` has them, and what is promised of
+    /// the ratio: that of two runs in turn, as in the long run a machine's speed may change by more
+    /// than they differ.
+    pub(crate) fn in_turn(
+        &mut self,
+        what: &str,
+        [ours, peer]: [&Times; 2],
+        text: fn(&Times) -> String,
+        most: f64,
+    ) {
+        let ratio = ours.over(peer);
+        let value = format!("{} ({ratio:.3} times in turn)", text(ours));
+        let promise = format!("at most {most} times");
+        self.push(what, value, &text(peer), &promise, Some(ratio <= most));
     }
 
     fn push(&mut self, what: &str, value: String, peer: &str, promise: &str, kept: Option<bool>) {
@@ -131,7 +147,9 @@ const HEAD: &str = "# Benchmarks
 
 Made by `scripts/bench`. Each part was measured in one sitting, by the command and on the machine that it
 names; a peer's runs take turns with ours. Timings are medians (of an even number of runs the greater of the
-two in the middle), with the spread in brackets.
+two in the middle), with the spread in brackets. \"Times in turn\" is the median of each run's ratio to the
+peer's of the same turn: a machine's speed may change by more than the two differ. Where it says only
+\"times\", it is the ratio of the medians.
 ";
 
 /// The sections of a page: titles, and what stands under them.
@@ -193,14 +211,14 @@ fn machine() -> anyhow::Result<String> {
         .find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok())
         .unwrap_or(0);
     Ok(format!(
-        "{}; {cores} cores ({model}), {} GiB, {}; virtual machines under qemu/tcg",
+        "{}; {cores} cores ({model}), {} GiB, {}; virtual machines under qemu/tcg, its default processor",
         String::from_utf8_lossy(&date).trim(),
         kib.div_ceil(1 << 20),
         String::from_utf8_lossy(&kernel).trim(),
     ))
 }
 
-/// Times of several runs.
+/// Times of several runs, in their order.
 #[derive(Default)]
 pub(crate) struct Times(Vec<f64>);
 
@@ -211,34 +229,41 @@ impl Times {
 
     pub(crate) fn push(&mut self, time: Duration) {
         self.0.push(time.as_secs_f64());
-        self.0.sort_by(f64::total_cmp);
     }
 
     /// The median in seconds; of an even number the greater of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
-        self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
+        let sorted = self.sorted();
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
     /// Median and spread; nothing if there are none.
     pub(crate) fn text(&self) -> String {
-        match (self.0.first(), self.0.last()) {
-            (Some(least), Some(most)) => {
+        match self.sorted()[..] {
+            [least, .., most] | [least @ most] => {
                 format!("{:.2} s [{least:.2} to {most:.2}]", self.median())
             }
-            _ => String::new(),
+            [] => String::new(),
         }
     }
 
     /// The same of what takes milliseconds.
     pub(crate) fn millis(&self) -> String {
+        let sorted = self.sorted();
         let of = |time: Option<&f64>| time.map_or(f64::NAN, |time| time * 1e3);
-        let (least, most) = (of(self.0.first()), of(self.0.last()));
+        let (least, most) = (of(sorted.first()), of(sorted.last()));
         format!("{:.1} ms [{least:.1} to {most:.1}]", of(Some(&self.median())))
     }
 
-    /// Both, for [`Report::versus`].
-    pub(crate) fn pair(&self) -> (f64, String) {
-        (self.median(), self.text())
+    /// The median of each run's ratio to the one of `peer` in the same turn.
+    fn over(&self, peer: &Self) -> f64 {
+        Self(self.0.iter().zip(&peer.0).map(|(ours, peer)| ours / peer).collect()).median()
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
     }
 }
 
@@ -252,6 +277,25 @@ pub(crate) fn megabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A machine that becomes three times slower tells nothing of two that always differ alike.
+    #[test]
+    fn a_ratio_is_of_runs_in_turn() {
+        let times =
+            |of: &[u64]| Times(of.iter().map(|&s| Duration::from_secs(s).as_secs_f64()).collect());
+        let (ours, peer) = (times(&[9, 12, 27]), times(&[10, 10, 30]));
+        assert_eq!(ours.over(&peer), 0.9);
+        assert_eq!(
+            (ours.text(), peer.text()),
+            ("12.00 s [9.00 to 27.00]".into(), "10.00 s [10.00 to 30.00]".into())
+        );
+        let mut report = Report::default();
+        report.section("One");
+        report.in_turn("it", [&ours, &peer], Times::text, 1.0);
+        let page = report.page("", "bench", 3).unwrap();
+        let row = "| it | 12.00 s [9.00 to 27.00] (0.900 times in turn) | 10.00 s [10.00 to 30.00] | at most 1 times | yes |";
+        assert!(page.contains(row), "{page}");
+    }
 
     #[test]
     fn what_was_not_measured_stays() {

@@ -96,18 +96,15 @@ fn building(source: &Path, dir: &Path, flist: &Path, report: &mut Report) -> any
     let mut build = Command::new(built("zimg")?);
     let fast = dir.join("fast.flist");
     let fast = watched(build.args(["build", "--level", "3"]).arg(source).arg(fast))?;
-    let pair = |(time, _): (Duration, u64)| {
+    let time = |(time, _): (Duration, u64)| {
         let mut times = Times::new();
         times.push(time);
-        times.pair()
+        times
     };
-    report.versus(
-        "`zimg build`, zstd 12 (peer: mksquashfs, zstd 12)",
-        pair(ours),
-        pair(squashfs),
-        1.0,
-    );
-    report.versus("the same, zstd 3 (peer: `casync make`, zstd 3)", pair(fast), pair(casync), 1.0);
+    let what = "`zimg build`, zstd 12 (peer: mksquashfs, zstd 12)";
+    report.in_turn(what, [&time(ours), &time(squashfs)], Times::text, 1.0);
+    let what = "the same, zstd 3 (peer: `casync make`, zstd 3)";
+    report.in_turn(what, [&time(fast), &time(casync)], Times::text, 1.0);
     report.promise(
         &format!("its memory, at the most (mksquashfs: {})", megabytes(squashfs.1)),
         megabytes(ours.1),

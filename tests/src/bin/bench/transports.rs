@@ -74,8 +74,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report, dir: &Path) -> anyhow::Res
         ["stat of 10,000 files, one after another", "1,536 reads of 4 KiB anywhere in a file"];
     for (what, (ours, peer)) in what.into_iter().zip(rings.iter().zip(device)) {
         let what = format!("{what}, over io_uring (peer: over `/dev/fuse`)");
-        let pair = |times: &Times| (times.median(), times.millis());
-        report.versus(&what, pair(ours), pair(peer), 1.0);
+        report.in_turn(&what, [ours, peer], Times::millis, 1.0);
     }
     fs::remove_dir_all(&source)?;
     fs::remove_file(&flist)?;
