@@ -62,7 +62,10 @@ fn seconds(section: &str, what: &str) -> Option<[f64; 2]> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::report::Times;
 
     #[test]
     fn ways_stand_side_by_side_whenever_they_were_measured() {
@@ -71,11 +74,18 @@ mod tests {
             let mut report = Report::default();
             section(&mut report);
             report.section(&of_way(name));
-            let time = |at: f64| (first + at, format!("{:.2} s [1.00 to 99.00]", first + at));
-            report.versus(TO_LOCAL, time(0.0), time(4.0), 1.0);
-            report.versus(TO_DOWNLOAD, time(1.0), time(2.0), 1.0);
+            let times = [0.0, 1.0, 2.0, 3.0, 4.0].map(|at| {
+                let mut times = Times::new();
+                for seconds in [1.0, first + at, 99.0] {
+                    times.push(Duration::from_secs_f64(seconds));
+                }
+                times
+            });
+            let [profiled, plain, download, over_nbd, local] = &times;
+            report.in_turn(TO_LOCAL, [profiled, local], Times::text, 1.0);
+            report.in_turn(TO_DOWNLOAD, [plain, download], Times::text, 1.0);
             report.fact("more", "2");
-            report.versus(TO_NBD, time(0.0), time(3.0), 1.0);
+            report.in_turn(TO_NBD, [profiled, over_nbd], Times::text, 1.0);
             page = report.page(&page, "bench", 1).unwrap();
         }
         assert!(page.contains(&format!("## {TITLE}\n\n{NOTE}\n\n![{SHOWN}]({FILE})\n")), "{page}");

@@ -80,10 +80,7 @@ impl Report {
         (peer, peer_text): (f64, String),
         most: f64,
     ) {
-        let ratio = ours / peer;
-        let promise = format!("at most {most} times");
-        let value = format!("{ours_text} ({ratio:.3} times)");
-        self.push(what, value, &peer_text, &promise, Some(ratio <= most));
+        self.compared(what, [&ours_text, &peer_text], (ours / peer, "times"), most);
     }
 
     /// Times of ours and of a peer, whose runs took turns, as `text` has them, and what is promised of
@@ -96,10 +93,19 @@ impl Report {
         text: fn(&Times) -> String,
         most: f64,
     ) {
-        let ratio = ours.over(peer);
-        let value = format!("{} ({ratio:.3} times in turn)", text(ours));
+        self.compared(what, [&text(ours), &text(peer)], (ours.over(peer), "times in turn"), most);
+    }
+
+    fn compared(
+        &mut self,
+        what: &str,
+        [ours, peer]: [&str; 2],
+        (ratio, times): (f64, &str),
+        most: f64,
+    ) {
+        let value = format!("{ours} ({ratio:.3} {times})");
         let promise = format!("at most {most} times");
-        self.push(what, value, &text(peer), &promise, Some(ratio <= most));
+        self.push(what, value, peer, &promise, Some(ratio <= most));
     }
 
     fn push(&mut self, what: &str, value: String, peer: &str, promise: &str, kept: Option<bool>) {
@@ -233,37 +239,32 @@ impl Times {
 
     /// The median in seconds; of an even number the greater of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
-        let sorted = self.sorted();
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+        self.spread().map_or(f64::NAN, |[_, median, _]| median)
     }
 
     /// Median and spread; nothing if there are none.
     pub(crate) fn text(&self) -> String {
-        match self.sorted()[..] {
-            [least, .., most] | [least @ most] => {
-                format!("{:.2} s [{least:.2} to {most:.2}]", self.median())
-            }
-            [] => String::new(),
-        }
+        self.spread().map_or_else(String::new, |[least, median, most]| {
+            format!("{median:.2} s [{least:.2} to {most:.2}]")
+        })
     }
 
     /// The same of what takes milliseconds.
     pub(crate) fn millis(&self) -> String {
-        let sorted = self.sorted();
-        let of = |time: Option<&f64>| time.map_or(f64::NAN, |time| time * 1e3);
-        let (least, most) = (of(sorted.first()), of(sorted.last()));
-        format!("{:.1} ms [{least:.1} to {most:.1}]", of(Some(&self.median())))
+        let [least, median, most] = self.spread().unwrap_or([f64::NAN; 3]).map(|time| time * 1e3);
+        format!("{median:.1} ms [{least:.1} to {most:.1}]")
+    }
+
+    /// The least, the median and the most of them.
+    fn spread(&self) -> Option<[f64; 3]> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        Some([*sorted.first()?, *sorted.get(sorted.len() / 2)?, *sorted.last()?])
     }
 
     /// The median of each run's ratio to the one of `peer` in the same turn.
     fn over(&self, peer: &Self) -> f64 {
         Self(self.0.iter().zip(&peer.0).map(|(ours, peer)| ours / peer).collect()).median()
-    }
-
-    fn sorted(&self) -> Vec<f64> {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted
     }
 }
 
