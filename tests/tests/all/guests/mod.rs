@@ -238,8 +238,15 @@ fn busybox() -> Result {
         name: "busybox",
         source: Source::BusyBox,
         resolve: "nslookup",
-        // A program takes all the memory there is, until the kernel ends it.
-        done: &["sh -c 'echo 1000 >/proc/$$/oom_score_adj; exec tail /dev/zero'; [ $? = 137 ]"],
+        done: &[
+            // A program takes all the memory there is, until the kernel ends it.
+            "sh -c 'echo 1000 >/proc/$$/oom_score_adj; exec tail /dev/zero'; [ $? = 137 ]",
+            // The root daemon is stopped, and again as soon as it goes on by itself.
+            "p=$(grep -lx zimg /proc/[0-9]*/comm | cut -d/ -f3) && n=0 && \
+             while [ $n -lt 20 ]; do kill -STOP $p && t=0 && \
+             while read _ _ state _ </proc/$p/stat && [ $state = T ]; do t=1; done && \
+             n=$((n + t)); done",
+        ],
         not: &["dhclient"],
         single: None,
         kexec: "kexec -e",
