@@ -15,7 +15,9 @@ pub const LIMIT: Duration = Duration::from_secs(600);
 /// What only costs time under emulation is left out: programs lie where they always lie, as code is
 /// translated anew for each address (what starts many of them, as OpenRC does, takes half the time),
 /// nothing is done against processors that guess, and memory is not cleared before it is written to.
-pub const ALWAYS: &str = "console=ttyS0 panic=-1 norandmaps mitigations=off init_on_alloc=0";
+/// And the kernel may be asked what its tasks wait for.
+pub const ALWAYS: &str =
+    "console=ttyS0 panic=-1 sysrq_always_enabled norandmaps mitigations=off init_on_alloc=0";
 
 /// The same of a machine that is measured, which leaves nothing out.
 pub const AS_NODES_ARE: &str = "console=ttyS0 panic=-1";
@@ -33,6 +35,12 @@ const COMPLAINTS: [&str; 9] = [
     "Kernel panic",
     "SQUASHFS error",
 ];
+
+/// Asks the kernel for what each task does (SysRq, behind a break that qemu makes of it).
+const ASK_FOR_TASKS: &str = "\x01bt";
+
+/// A machine that has said nothing for so long has told that.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What a machine is made of. Start from [`Machine::new`].
 #[derive(Debug, Clone)]
@@ -186,7 +194,8 @@ impl Vm {
     /// from there up to and with `text`.
     ///
     /// # Errors
-    /// With the whole console, when the machine ends before that, or `limit` passes.
+    /// With the whole console, when the machine ends before that, or `limit` passes; then its tasks
+    /// follow.
     pub fn wait_for(&mut self, text: &str, limit: Duration) -> anyhow::Result<String> {
         self.wait_for_any(&[text], limit).map(|(_, printed)| printed)
     }
@@ -200,6 +209,26 @@ impl Vm {
         texts: &[&str],
         limit: Duration,
     ) -> anyhow::Result<(usize, String)> {
+        match self.find_any(texts, limit) {
+            Ok(found) => Ok(found),
+            Err(why) => {
+                self.tell_of_tasks();
+                bail!("{why} before {texts:?} was printed. The console:\n{}", self.console());
+            }
+        }
+    }
+
+    /// Whether `text` is printed within `limit`, where it may well not be.
+    pub fn comes(&mut self, text: &str, limit: Duration) -> bool {
+        self.find_any(&[text], limit).is_ok()
+    }
+
+    /// As [`Vm::wait_for_any`]; or says why they don't come.
+    fn find_any(
+        &mut self,
+        texts: &[&str],
+        limit: Duration,
+    ) -> Result<(usize, String), &'static str> {
         let deadline = Instant::now() + limit;
         let mut state = self.serial.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -215,21 +244,30 @@ impl Vm {
                 return Ok((which, printed));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let why = match (state.ended >= 2, left.is_zero()) {
-                (true, _) => "the machine ended",
-                (_, true) => "time ran out",
-                _ => {
-                    state = self
-                        .serial
-                        .more
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
-                    continue;
-                }
-            };
-            let console = String::from_utf8_lossy(&state.bytes).into_owned();
-            bail!("{why} before {texts:?} was printed. The console:\n{console}");
+            if state.ended >= 2 {
+                return Err("the machine ended");
+            }
+            if left.is_zero() {
+                return Err("time ran out");
+            }
+            let waited = self.serial.more.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Has the kernel write to the console what all tasks wait for, if it still can.
+    fn tell_of_tasks(&mut self) {
+        // One that has ended told all it could.
+        if self.send(ASK_FOR_TASKS).is_err() {
+            return;
+        }
+        let mut state = self.serial.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = 0;
+        while state.ended < 2 && state.bytes.len() > seen {
+            seen = state.bytes.len();
+            let silent = |printed: &mut Printed| printed.bytes.len() == seen && printed.ended < 2;
+            let waited = self.serial.more.wait_timeout_while(state, SILENCE, silent);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -312,22 +350,19 @@ impl Vm {
     /// Waits until the machine has powered itself off or rebooted, which ends qemu.
     ///
     /// # Errors
-    /// With the console, when it still runs after `limit`.
+    /// With the console, and then its tasks, when it still runs after `limit`.
     pub fn wait_end(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + limit;
         let mut state = self.serial.state.lock().unwrap_or_else(PoisonError::into_inner);
         while state.ended < 2 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let console = String::from_utf8_lossy(&state.bytes).into_owned();
-                bail!("the machine still runs. The console:\n{console}");
+                drop(state);
+                self.tell_of_tasks();
+                bail!("the machine still runs. The console:\n{}", self.console());
             }
-            state = self
-                .serial
-                .more
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let waited = self.serial.more.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(state);
         Ok(self.child.wait()?)

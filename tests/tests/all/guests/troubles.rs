@@ -63,11 +63,8 @@ impl Running<'_> {
         self.vm.send(&format!("{}\n", single.enter))?;
         self.vm.wait_for("ress Enter for maintenance", LIMIT)?;
         // What is typed before it listens is lost.
-        let enter = |vm: &mut Vm| {
-            vm.send("\n")?;
-            vm.wait_for("# ", Duration::from_secs(5))
-        };
-        (0..40).find_map(|_| enter(&mut self.vm).ok()).context("no shell in single-user mode")?;
+        let enter = |vm: &mut Vm| vm.send("\n").is_ok() && vm.comes("# ", Duration::from_secs(5));
+        (0..40).find(|_| enter(&mut self.vm)).context("no shell in single-user mode")?;
         self.vm.settle(LIMIT)?;
         self.know()?;
         self.holds(single.enter)?;
