@@ -12,6 +12,7 @@ use super::Counts;
 use super::answer::{self, answer};
 use super::handshake::{MAX_ANSWER, MAX_BACKGROUND, handshake};
 use super::kernel::open_device;
+use super::lookout::{Lookout, Post};
 use super::server::Server;
 use super::wire::{InHeader, MIN_BUFFER, OutHeader};
 use crate::fs::Fs;
@@ -22,6 +23,8 @@ pub(super) struct Session {
     /// One for each thread: with a queue of its own for what it has not answered yet, it is in no
     /// other's way.
     devices: Vec<Arc<OwnedFd>>,
+    /// Where there is a CPU for it, and each thread has its own device, as it may not wait then.
+    lookout: Option<Arc<Lookout>>,
 }
 
 impl Session {
@@ -37,15 +40,17 @@ impl Session {
     ) -> io::Result<Self> {
         let server = Arc::new(handshake(fs, counts, &device, 0, MAX_BACKGROUND)?);
         let device = Arc::new(device);
+        let mut lookout = Lookout::new().map(Arc::new);
         let another = |_| match again(&device) {
             Ok(device) => Arc::new(device),
             Err(why) => {
                 log::debug!("/dev/fuse: two threads share a queue: {why}");
+                lookout = None;
                 Arc::clone(&device)
             }
         };
         let devices = (1..threads).map(another).chain([Arc::clone(&device)]).collect();
-        Ok(Self { server, devices })
+        Ok(Self { server, devices, lookout })
     }
 
     /// Answers until it is unmounted.
@@ -57,9 +62,11 @@ impl Session {
         let mut failed = None;
         for (number, device) in self.devices.into_iter().enumerate() {
             let server = Arc::clone(&self.server);
+            let lookout = self.lookout.clone();
             let thread = thread::Builder::new().name(format!("fuse-read-{number}"));
             let serve = move || {
-                serve(&server, &device).inspect_err(|error| log::error!("/dev/fuse: {error}"))
+                serve(&server, &device, lookout.as_deref())
+                    .inspect_err(|error| log::error!("/dev/fuse: {error}"))
             };
             match thread.spawn(serve) {
                 Ok(thread) => threads.push(thread),
@@ -89,18 +96,32 @@ fn again(device: &OwnedFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// When the kernel has a fault.
-pub(super) fn serve(server: &Server, device: &Arc<OwnedFd>) -> io::Result<()> {
+pub(super) fn serve(
+    server: &Server,
+    device: &Arc<OwnedFd>,
+    lookout: Option<&Lookout>,
+) -> io::Result<()> {
     let mut buffer = [0; MIN_BUFFER];
+    let mut post = None;
     loop {
         let len = match rustix::io::read(device, &mut buffer) {
             Ok(len) => len,
             Err(Errno::NODEV) => return Ok(()),
+            Err(Errno::AGAIN) => {
+                post = post.filter(Post::is_kept);
+                continue;
+            }
             // Nobody waits for it any more.
-            Err(Errno::INTR | Errno::AGAIN | Errno::NOENT) => continue,
+            Err(Errno::INTR | Errno::NOENT) => continue,
             Err(error) => return Err(error.into()),
         };
         let bytes = buffer.get(..len).unwrap_or_default();
+        let soon = lookout.filter(|lookout| lookout.comes_soon());
         answer(server, Request { device, bytes });
+        if let Some(lookout) = lookout {
+            lookout.answered();
+        }
+        post = soon.and_then(|lookout| lookout.keep(post.take(), device));
     }
 }
 

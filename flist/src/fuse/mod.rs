@@ -8,6 +8,7 @@ mod errno;
 mod fusermount;
 mod handshake;
 mod kernel;
+mod lookout;
 mod readahead;
 mod ring;
 mod server;

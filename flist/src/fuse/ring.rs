@@ -226,7 +226,7 @@ impl Session {
         let progress = Arc::clone(&self.progress);
         thread::Builder::new().name("fuse-rest".into()).spawn(move || {
             // Of what comes this way still hardly anything needs an answer.
-            let result = device::serve(&self.server, &self.device);
+            let result = device::serve(&self.server, &self.device, None);
             self.stop();
             self.progress.tell(result);
         })?;
