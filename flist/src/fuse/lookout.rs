@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::ioctl_fionbio;
 
-/// How long a thread that has answered looks out for the next request before it sleeps. Twice as long
-/// gains nothing, a fifth as long as a boot reads.
+/// How long a thread that has answered looks out for the next request before it sleeps. Measured, 20 and
+/// 50 us do as well.
 const AWAKE: Duration = Duration::from_micros(30);
 
 /// The next request comes soon if it comes so long after an answer, the thread's waking included.
@@ -80,7 +80,8 @@ impl Lookout {
 impl Post<'_> {
     /// Whether it is too early to sleep.
     pub(super) fn is_kept(&self) -> bool {
-        std::hint::spin_loop();
+        // Who decompresses meanwhile goes first.
+        thread::yield_now();
         Instant::now() < self.until
     }
 }
