@@ -36,7 +36,9 @@ const COMPLAINTS: [&str; 9] = [
     "SQUASHFS error",
 ];
 
-/// Asks the kernel for what each task does (SysRq, behind a break that qemu makes of it).
+/// Asks the kernel to show all that it logs, and what each task does (SysRq, behind a break that qemu
+/// makes of it).
+const SHOW_ALL: &str = "\x01b8";
 const ASK_FOR_TASKS: &str = "\x01bt";
 
 /// A machine that has said nothing for so long has told that.
@@ -257,8 +259,9 @@ impl Vm {
 
     /// Has the kernel write to the console what all tasks wait for, if it still can.
     fn tell_of_tasks(&mut self) {
-        // One that has ended told all it could.
-        if self.send(ASK_FOR_TASKS).is_err() {
+        // One that has ended told all it could. A break that comes before the last was seen is lost.
+        let asked = self.send(SHOW_ALL).is_ok() && self.comes("Loglevel set", SILENCE);
+        if !asked || self.send(ASK_FOR_TASKS).is_err() {
             return;
         }
         let mut state = self.serial.state.lock().unwrap_or_else(PoisonError::into_inner);

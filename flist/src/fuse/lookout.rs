@@ -36,11 +36,11 @@ impl Lookout {
     /// Nobody looks out on a single CPU: who is to ask needs it.
     pub(super) fn new() -> Option<Self> {
         let several = thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1);
-        several.then(|| Self {
-            since: Instant::now(),
-            answered: AtomicU64::new(0),
-            kept: AtomicBool::new(false),
-        })
+        several.then(Self::begin)
+    }
+
+    fn begin() -> Self {
+        Self { since: Instant::now(), answered: AtomicU64::new(0), kept: AtomicBool::new(false) }
     }
 
     fn now(&self) -> u64 {
@@ -101,11 +101,7 @@ mod tests {
 
     #[test]
     fn one_looks_out_at_a_time_and_its_device_waits_for_nothing() {
-        let lookout = Lookout {
-            since: Instant::now(),
-            answered: AtomicU64::new(0),
-            kept: AtomicBool::new(false),
-        };
+        let lookout = Lookout::begin();
         let (device, other) = std::io::pipe().unwrap();
         let (device, other) = (OwnedFd::from(device), OwnedFd::from(other));
         let waits = |device: &OwnedFd| !fcntl_getfl(device).unwrap().contains(OFlags::NONBLOCK);
@@ -122,12 +118,9 @@ mod tests {
 
     #[test]
     fn requests_far_from_each_other_do_not_come_soon() {
-        let mut lookout = Lookout {
-            since: Instant::now(),
-            answered: AtomicU64::new(u64::MAX),
-            kept: AtomicBool::new(false),
-        };
+        let mut lookout = Lookout::begin();
         // Another thread has answered since.
+        lookout.answered = AtomicU64::new(u64::MAX);
         assert!(lookout.comes_soon());
         lookout.since = Instant::now().checked_sub(SOON * 2).unwrap();
         lookout.answered = AtomicU64::new(0);

@@ -57,7 +57,7 @@ pub(crate) fn never_stay_stopped() -> io::Result<()> {
             log::error!("once this process is stopped it stays so: {error:?}");
         }
     })?;
-    told.recv().unwrap_or(Ok(()))
+    told.recv().map_err(io::Error::other)?
 }
 
 /// Timers that send SIGCONT.
